@@ -1,0 +1,1 @@
+"""The recorder: which files a container uses while its load tests run."""

@@ -1,0 +1,1 @@
+"""Targets: what can be recorded, and how it is started or found. One file each."""

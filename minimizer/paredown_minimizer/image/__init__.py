@@ -1,0 +1,1 @@
+"""Images: reading them into one model, and writing what is left."""

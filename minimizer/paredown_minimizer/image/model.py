@@ -1,0 +1,196 @@
+"""An image as the rest of the minimizer sees it, whatever format it came in.
+
+The model is metadata only: paths, attributes, hardlink groups, whiteouts applied. Content is read
+through the image it came from, one file at a time. Paths are absolute, as text in the memory form
+of ``paredown_schemas.names``, with no ``.``, ``..`` or doubled slash; the root is "/". An entry's
+parents are directories of the same image; a symlink is never followed to find an entry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Literal, Protocol
+
+from paredown_schemas.errors import ParedownError
+
+EntryType = Literal["file", "directory", "symlink", "char", "block", "fifo", "socket"]
+
+# path_resolution(7): the kernel gives up with ELOOP after 40 links.
+MAX_LINKS = 40
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of an image."""
+
+    path: str
+    type: EntryType
+    mode: int  # permission bits with setuid, setgid and sticky
+    uid: int
+    gid: int
+    size: int  # of a regular file, else 0
+    mtime_ns: int
+    target: str | None = None  # a symlink's text
+    hardlinks: int | None = None  # number of the group, where several paths share one inode
+    device: tuple[int, int] | None = None  # major and minor, of char and block
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resolved:
+    """Where a path leads: the entry, and the symlinks that were followed on the way, in order."""
+
+    path: str
+    links: tuple[str, ...]
+
+
+class Image(Protocol):
+    """A readable image."""
+
+    @property
+    def identity(self) -> str:
+        """Return the identity as paredown_schemas.identity makes it."""
+
+    @property
+    def platform(self) -> str:
+        """Return the platform as OCI writes it."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the OCI image configuration (entrypoint under ``config``); empty for a dir."""
+
+    @property
+    def tree(self) -> Tree:
+        """Return the paths."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a regular file's content for reading; the reader can seek.
+
+        Raises:
+            ParedownError: it is not a regular file of the image, or cannot be read.
+        """
+
+    def close(self) -> None:
+        """Let go of files and temporary storage."""
+
+
+class Tree(Mapping[str, Entry]):
+    """All entries by path, in the order of their names' components."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = dict(sorted(entries.items(), key=lambda item: path_key(item[0])))
+
+    def __getitem__(self, path: str) -> Entry:
+        return self._entries[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @functools.cached_property
+    def children(self) -> dict[str, list[str]]:
+        """Return the paths directly below each directory that has any."""
+        children: dict[str, list[str]] = {}
+        for path in self._entries:
+            if path != "/":
+                children.setdefault(parent(path), []).append(path)
+        return children
+
+    @functools.cached_property
+    def hardlink_groups(self) -> dict[int, list[str]]:
+        """Return the paths of each hardlink group."""
+        groups: dict[int, list[str]] = {}
+        for path, entry in self._entries.items():
+            if entry.hardlinks is not None:
+                groups.setdefault(entry.hardlinks, []).append(path)
+        return groups
+
+    def resolve(self, path: str, *, follow_last: bool = True) -> Resolved | None:
+        """Walk ``path`` as the kernel would with this tree as its root; None if it leads nowhere.
+
+        "..", relative and absolute link targets stay inside the root (path_resolution(7)); with
+        ``follow_last`` false the last component is not followed, as by lstat.
+        """
+        components = list(reversed(path.split("/")))
+        here = "/"
+        links: list[str] = []
+        while components:
+            name = components.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                here = parent(here)
+                continue
+            step = join(here, name)
+            entry = self._entries.get(step)
+            if entry is None or self._entries[here].type != "directory":
+                return None
+            if entry.type == "symlink" and (components or follow_last):
+                links.append(step)
+                if len(links) > MAX_LINKS:
+                    return None
+                target = entry.target or ""
+                if target.startswith("/"):
+                    here = "/"
+                components.extend(reversed(target.split("/")))
+            else:
+                here = step
+        return Resolved(here, tuple(links))
+
+    def canonical(self, path: str) -> str:
+        """Return ``path`` with the symlinks of its directories resolved, existing or not.
+
+        The last component is kept as it is. Where a directory does not exist the rest is joined
+        on unchanged, so that a path that is only named still has one form.
+        """
+        here = "/"
+        components = [name for name in path.split("/") if name not in ("", ".")]
+        for index, name in enumerate(components):
+            if name == "..":
+                here = parent(here)
+                continue
+            step = join(here, name)
+            last = index == len(components) - 1
+            entry = self._entries.get(step)
+            if not last and entry is not None and entry.type == "symlink":
+                resolved = self.resolve(step)
+                if resolved is not None:
+                    step = resolved.path
+            here = step
+        return here
+
+
+def parent(path: str) -> str:
+    """Return the directory of ``path``; the root's is the root."""
+    return path.rpartition("/")[0] or "/"
+
+
+def join(directory: str, name: str) -> str:
+    """Return ``name`` below ``directory``."""
+    return directory + name if directory == "/" else f"{directory}/{name}"
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Say whether ``path`` is ``directory`` or lies in it, by components and not by prefix."""
+    return directory == "/" or path == directory or path.startswith(directory + "/")
+
+
+def path_key(path: str) -> tuple[str, ...]:
+    """Return the sort key that puts a directory right before what it holds."""
+    return tuple(path.split("/")) if path != "/" else ()
+
+
+def read(image: Image, path: str, limit: int) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        ParedownError: it is longer than ``limit`` bytes, or cannot be read.
+    """
+    if image.tree[path].size > limit:
+        raise ParedownError(f"cannot read {path} of the image: longer than {limit} bytes")
+    with image.open(path) as file:
+        return file.read()

@@ -1,0 +1,1 @@
+"""Package managers: one file each behind the protocol in base.py."""

@@ -1,0 +1,73 @@
+"""What the minimizer asks of a package manager.
+
+Adding one touches its own file, ``registry.MANAGERS`` and its test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Set
+from typing import Protocol
+
+from paredown_minimizer.image.model import Image
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Package:
+    """One installed package."""
+
+    name: str
+    architecture: str
+    version: str
+    manager: str  # "dpkg"
+    source: str  # source package's name, the own name if it has none
+    depends: tuple[str, ...] = ()  # names that Depends and Pre-Depends mention, for risk only
+
+    @property
+    def key(self) -> str:
+        """Return what names this package in one image: ``name:architecture``."""
+        return f"{self.name}:{self.architecture}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a package manager knows of an image.
+
+    Every path is one of the image's tree in canonical form (merged /usr and diversions resolved);
+    paths that the image lacks are not listed.
+    """
+
+    packages: Mapping[str, Package]  # by key
+    owned: Mapping[str, frozenset[str]]  # by package key: files, links and directories
+    owners: Mapping[str, frozenset[str]]  # by path: keys of the packages that list it
+    conffiles: Mapping[str, frozenset[str]]  # by package key
+    # The manager's own records: they follow the decision (rewritten), and neither count as the
+    # application nor hold anything.
+    database: frozenset[str]
+    # Paths that no package lists but that were made from others by the manager or by maintainer
+    # scripts (alternatives links, ca-certificates.crt, ld.so.cache, caches, logs of the manager):
+    # they share the fate of what they were made from: any of these packages or paths staying
+    # keeps them. path -> the sources, package keys and paths.
+    derived: Mapping[str, frozenset[str]]
+
+
+class PackageManager(Protocol):
+    """One package manager."""
+
+    name: str
+
+    def detect(self, image: Image) -> bool:
+        """Say whether the image has this manager's database."""
+
+    def read(self, image: Image) -> Inventory:
+        """Read the database; raises ParedownError with file and line where it is malformed."""
+
+    def rewrite(
+        self, image: Image, inventory: Inventory, kept: Set[str]
+    ) -> Mapping[str, bytes | None]:
+        """Return the database's files after slimming: new content by path, None where one goes.
+
+        ``kept`` holds every path outside the database that stays. A package of which only
+        directories are left counts as gone. Files of the database that are not mentioned stay as
+        they are. Attributes other than size stay those of the original.
+        """

@@ -1,0 +1,222 @@
+"""Plan, version 1: the decision, per package and per path, with its evidence.
+
+plan-1.schema.json is the published form. The file is what a repository commits and a person
+reviews: one record a line, sorted, no clocks, packages first; a path is listed only where it
+differs from its package's state. Names are escaped as names.py does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib.resources
+import json
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from paredown_schemas.errors import DamagedInputError, ParedownError
+from paredown_schemas.names import escape_name, unescape_name
+
+FORMAT = "paredown-plan"
+VERSION = 1
+
+Action = Literal["keep", "trim", "remove"]
+PathAction = Literal["keep", "remove"]
+Granularity = Literal["package", "file"]
+EvidenceKind = Literal[
+    "traced", "root", "pinned", "linked", "interpreter", "symlink", "rule", "derived", "owned"
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Evidence:
+    """Why ``path`` stays.
+
+    ``by`` is the path that needs it (linked, interpreter, symlink, rule, derived) or the package
+    that stays whole (owned); following ``by`` from path to path ends at primary evidence (traced,
+    root, pinned). ``detail`` says more: the soname, the rule's name, the image's entrypoint.
+    ``how``, ``exes`` and ``scenarios`` are of traced paths.
+    """
+
+    path: str
+    kind: EvidenceKind
+    by: str | None = None
+    detail: str | None = None
+    how: tuple[str, ...] = ()
+    exes: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class PackageDecision:
+    """One installed package. Bytes are of regular files, a hardlink group counted once."""
+
+    name: str
+    architecture: str
+    version: str
+    manager: str
+    action: Action
+    files: int  # paths that are not directories
+    bytes: int
+    kept_files: int
+    kept_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class PathDecision:
+    """A path that differs from what its package's action says, or an unowned one that goes."""
+
+    path: str
+    action: PathAction
+    package: str | None = None
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Risk:
+    """A path string in a kept, traced file that names something that goes."""
+
+    package: str | None
+    path: str
+    named_by: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class TraceInput:
+    """One recorded run that the plan is made from."""
+
+    run: str
+    scenario: str | None
+    verdict: Literal["complete", "partial"]
+    reasons: tuple[str, ...]
+    files: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Totals:
+    """What there is, before or after. Bytes are of regular files, a hardlink group counted once."""
+
+    packages: int
+    files: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A whole plan; every tuple is sorted."""
+
+    paredown: str
+    image: str  # identity
+    platform: str
+    granularity: Granularity
+    before: Totals
+    after: Totals
+    traces: tuple[TraceInput, ...]
+    packages: tuple[PackageDecision, ...]
+    paths: tuple[PathDecision, ...]
+    evidence: tuple[Evidence, ...]
+    risks: tuple[Risk, ...]
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Return the plan's own identity, a hash of what it says."""
+        return "plan-sha256:" + hashlib.sha256(dump_plan(self).encode()).hexdigest()
+
+
+def dump_plan(plan: Plan) -> str:
+    """Return the JSON text of ``plan``: one record a line, the same bytes for the same plan."""
+    lines = [f'"format": "{FORMAT}"', f'"version": {VERSION}']
+    for field in dataclasses.fields(plan):
+        value = getattr(plan, field.name)
+        if isinstance(value, tuple):
+            records = ",\n".join("    " + _one_line(_to_json(record)) for record in value)
+            lines.append(f'"{field.name}": [\n{records}\n  ]' if value else f'"{field.name}": []')
+        else:
+            lines.append(f'"{field.name}": {_one_line(_to_json(value))}')
+    return "{\n  " + ",\n  ".join(lines) + "\n}\n"
+
+
+def load_plan(text: str, name: str) -> Plan:
+    """Read a plan's JSON text; ``name`` is for messages.
+
+    Raises:
+        DamagedInputError: not JSON, not a plan, or of another version; with the JSON path.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedInputError(f"cannot read plan {name}: not JSON: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DamagedInputError(f"cannot read plan {name}: not a Paredown plan")
+    if data.get("version") != VERSION:
+        raise DamagedInputError(
+            f"cannot read plan {name}: version {data.get('version')!r}, "
+            f"this Paredown reads {VERSION}"
+        )
+    _validate(data, name)
+    fields = {key: value for key, value in data.items() if key not in ("format", "version")}
+    plan: Plan = _from_json(Plan, fields)
+    return plan
+
+
+def read_plan(path: Path) -> Plan:
+    """Read the plan file at ``path``; raises as ``load_plan`` does, ParedownError if unreadable."""
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedInputError(f"cannot read plan {path}: not UTF-8") from error
+    except OSError as error:
+        raise ParedownError(f"cannot read plan {path}: {error.strerror}") from error
+    return load_plan(text, str(path))
+
+
+def _one_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _to_json(value: Any) -> Any:
+    """Names are escaped; what is absent or empty is left out of records."""
+    if dataclasses.is_dataclass(value):
+        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: _to_json(item) for name, item in pairs if item not in (None, ())}
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    return escape_name(value) if isinstance(value, str) else value
+
+
+@functools.cache
+def _validator() -> Callable[[Any], Any]:
+    # Compiled and imported late: jsonschema takes 1.8 s for 7,000 records.
+    import fastjsonschema  # noqa: PLC0415
+
+    schema = importlib.resources.files("paredown_schemas") / "plan-1.schema.json"
+    validate: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
+    return validate
+
+
+def _validate(data: Any, name: str) -> None:
+    import fastjsonschema  # noqa: PLC0415
+
+    try:
+        _validator()(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        where = error.name.replace("data", "$", 1)
+        raise DamagedInputError(f"cannot read plan {name}: {where}: {error.message}") from error
+
+
+def _from_json(hint: Any, value: Any) -> Any:
+    """The schema has been checked, so only the shape is mapped here."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = _hints(hint)
+        return hint(**{key: _from_json(hints[key], item) for key, item in value.items()})
+    if typing.get_origin(hint) is tuple:
+        return tuple(_from_json(typing.get_args(hint)[0], item) for item in value)
+    return unescape_name(value) if isinstance(value, str) else value
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)

@@ -1,0 +1,453 @@
+"""Trace file, version 1: what one recording, or a union of recordings, saw.
+
+docs/trace-format.md describes the format, trace-1.schema.json each record::
+
+    magic    b"PDTRACE" and a NUL
+    version  u32 little endian, 1
+    frame*   u32 length of payload, u32 CRC32 of (length, payload), payload: one msgpack map
+
+A file holds one or more *runs*: a header, the records, a trailer. ``merge`` puts several runs into
+one file. A writer killed at any byte leaves a file that still reads: the reader takes the longest
+valid prefix and calls the run that it ends in partial. Nothing in a file is trusted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import types
+import typing
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal, Union
+
+import msgpack
+
+from paredown_schemas.errors import DamagedInputError, ParedownError
+from paredown_schemas.names import decode_name, encode_name
+
+MAGIC = b"PDTRACE\0"
+VERSION = 1
+# Linux bounds neither the depth of a path nor a command line in a useful way; this bound keeps a
+# lying length from asking for gigabytes.
+MAX_FRAME = 1 << 20
+
+_VERSION = struct.Struct("<I")
+_FRAME_HEAD = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
+
+# A file name or argument: text as names.py has it in memory, bytes on the wire.
+Name = Annotated[str, "name"]
+How = Literal[
+    "exec",  # a program that exec named
+    "script",  # a script that exec named
+    "interpreter",  # the program of a script's first line
+    "loader",  # the ELF interpreter (PT_INTERP) of a program
+    "library",  # a shared object, opened or found mapped
+    "read",
+    "write",
+    "directory",  # a directory, opened
+]
+Kind = Literal["file", "directory", "other"]
+SessionKind = Literal["container", "injected", "command"]
+Verdict = Literal["complete", "partial"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Header:
+    """First record of a run. ``start`` is ns since the epoch; every other time is ns since it."""
+
+    TYPE: ClassVar = "header"
+    run: str  # random; names this run in merged traces
+    agent: str
+    kernel: str
+    recorder: str
+    platform: str  # as OCI writes it: linux/amd64
+    target: str  # rootfs, docker, podman, container, command
+    command: tuple[Name, ...]  # without environment values
+    scenario: str | None
+    container: str | None
+    start: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageIdentity:
+    """What was recorded (see identity.py); known a moment after the header."""
+
+    TYPE: ClassVar = "image"
+    reference: Name | None
+    identity: str | None  # None inside a container: the minimizer then compares size and mtime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """One process tree: the container's own, or one that came in from outside."""
+
+    TYPE: ClassVar = "session"
+    id: int
+    kind: SessionKind
+    pid: int
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Process:
+    """A program first seen running in a session, with the ids it started with."""
+
+    TYPE: ClassVar = "process"
+    session: int
+    pid: int
+    exe: Name | None
+    uid: int | None
+    gid: int | None
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class File:
+    """The first use of a path in one way. ``path`` is the one inside the image's superblock."""
+
+    TYPE: ClassVar = "file"
+    path: Name
+    how: How
+    kind: Kind
+    session: int
+    exe: Name | None  # None where it is not known for certain
+    time: int
+    size: int | None
+    mtime: int | None  # ns since the epoch
+    device: int | None  # device and inode are evidence, never identity
+    inode: int | None
+    truncated: bool  # path lacks its beginning: it may mean any path that ends so
+    held: bool  # found open or mapped by the snapshot of a late attach
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mark:
+    """A named phase of the load begins."""
+
+    TYPE: ClassVar = "mark"
+    name: Name
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loss:
+    """Events that could not be recorded; ``count`` is None where the kernel does not count."""
+
+    TYPE: ClassVar = "loss"
+    where: str
+    count: int | None
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A late attach: what ran and was held at ``time``; ``held`` files follow."""
+
+    TYPE: ClassVar = "snapshot"
+    processes: int
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trailer:
+    """Last record of a run: the counts are what a reader must have found."""
+
+    TYPE: ClassVar = "trailer"
+    files: int
+    losses: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    time: int
+
+
+Record = Union[  # noqa: UP007 - evaluated at run time, on Python 3.10 too
+    Header, ImageIdentity, Session, Process, File, Mark, Loss, Snapshot, Trailer
+]
+RECORD_TYPES: dict[str, type[Record]] = {cls.TYPE: cls for cls in typing.get_args(Record)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """One recording. ``verdict`` is what a reader can vouch for, not what the trailer claims."""
+
+    header: Header
+    image: ImageIdentity | None
+    records: tuple[Record, ...]  # in order, without header and trailer
+    trailer: Trailer | None
+    verdict: Verdict
+    reasons: tuple[str, ...]  # why partial; empty when complete
+
+    def files(self) -> Iterator[File]:
+        """Yield the file records in the order in which they were seen."""
+        return (record for record in self.records if isinstance(record, File))
+
+    def sessions(self) -> dict[int, Session]:
+        """Return the sessions by id."""
+        return {record.id: record for record in self.records if isinstance(record, Session)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything that one trace file holds."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """``complete`` only if every run is."""
+        return "complete" if all(run.verdict == "complete" for run in self.runs) else "partial"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Return why the trace is partial, without repetition."""
+        return tuple(dict.fromkeys(reason for run in self.runs for reason in run.reasons))
+
+
+class TraceWriter:
+    """Append records to an open binary file; the file is valid after every ``write``.
+
+    Raises:
+        OSError: from the file, as it is; what was written before still reads.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        file.write(MAGIC + _VERSION.pack(VERSION))
+
+    def write(self, record: Record) -> None:
+        """Append one record."""
+        payload = msgpack.packb(_to_wire(record), use_bin_type=True)
+        if len(payload) > MAX_FRAME:
+            raise ParedownError(f"cannot write a {record.TYPE} record: {len(payload)} bytes long")
+        length = _LENGTH.pack(len(payload))
+        self._file.write(
+            _FRAME_HEAD.pack(len(payload), zlib.crc32(payload, zlib.crc32(length))) + payload
+        )
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system."""
+        self._file.flush()
+
+
+def read_trace(path: Path) -> Trace:
+    """Read the trace file at ``path``; damage behind a valid prefix makes the run partial.
+
+    Raises:
+        DamagedInputError: not a trace, of another version, or its valid prefix is not a trace.
+        ParedownError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return read_trace_file(file, str(path))
+    except OSError as error:
+        raise ParedownError(f"cannot read trace {path}: {error.strerror}") from error
+
+
+def read_trace_file(file: BinaryIO, name: str) -> Trace:
+    """Read a trace from an open file; ``name`` is for messages."""
+    head = file.read(len(MAGIC) + _VERSION.size)
+    if head[: len(MAGIC)] != MAGIC or len(head) < len(MAGIC) + _VERSION.size:
+        raise DamagedInputError(f"cannot read trace {name}: not a Paredown trace")
+    (version,) = _VERSION.unpack(head[len(MAGIC) :])
+    if version != VERSION:
+        raise DamagedInputError(
+            f"cannot read trace {name}: format version {version}, this Paredown reads {VERSION}"
+        )
+    runs: list[Run] = []
+    records: list[Record] = []
+    damage = ""
+    frames = _frames(file)
+    while True:
+        try:
+            record = next(frames, None)
+        except DamagedInputError as error:
+            damage = str(error)
+            record = None
+        if record is None:
+            break
+        if not records and not isinstance(record, Header):
+            damage = f"a {record.TYPE} record outside of a run"
+            break
+        if records and isinstance(record, Header):
+            damage = "a second header inside a run"
+            break
+        records.append(record)
+        if isinstance(record, Trailer):
+            runs.append(_run(records, ""))
+            records = []
+    if records:
+        runs.append(_run(records, damage or "the recorder ended without a trailer"))
+    elif damage and runs:
+        runs[-1] = _partial(runs[-1], f"damaged behind its end: {damage}")
+    if not runs:
+        raise DamagedInputError(f"cannot read trace {name}: {damage or 'it holds no records'}")
+    return Trace(tuple(runs))
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return ``record`` as trace-1.schema.json describes it, names unescaped."""
+    fields = {
+        field.name: list(value) if isinstance(value, tuple) else value
+        for field in dataclasses.fields(record)
+        for value in [getattr(record, field.name)]
+    }
+    return {"type": record.TYPE, **fields}
+
+
+def _frames(file: BinaryIO) -> Iterator[Record]:
+    while head := file.read(_FRAME_HEAD.size):
+        if len(head) < _FRAME_HEAD.size:
+            raise DamagedInputError("cut short inside a frame")
+        length, checksum = _FRAME_HEAD.unpack(head)
+        if length > MAX_FRAME:
+            raise DamagedInputError(f"a frame claims {length} bytes")
+        payload = file.read(length)
+        if len(payload) < length:
+            raise DamagedInputError("cut short inside a frame")
+        if zlib.crc32(payload, zlib.crc32(head[: _LENGTH.size])) != checksum:
+            raise DamagedInputError("a frame does not match its checksum")
+        yield _from_wire(payload)
+
+
+def _run(records: list[Record], damage: str) -> Run:
+    header, *rest = records
+    assert isinstance(header, Header)  # noqa: S101 - read_trace_file lets nothing else in
+    trailer = rest.pop() if rest and isinstance(rest[-1], Trailer) else None
+    assert trailer is None or isinstance(trailer, Trailer)  # noqa: S101
+    image = next((record for record in rest if isinstance(record, ImageIdentity)), None)
+    reasons = [*(trailer.reasons if trailer else ()), *([damage] if damage else [])]
+    losses = sum(isinstance(record, Loss) for record in rest)
+    files = sum(isinstance(record, File) for record in rest)
+    if trailer and (trailer.files, trailer.losses) != (files, losses):
+        reasons.append("the trailer's counts differ from the records")
+    if losses and not any(reason.startswith("lost") for reason in reasons):
+        reasons.append("lost events")
+    if any(isinstance(record, File) and record.truncated for record in rest):
+        reasons.append("truncated paths")
+    if any(isinstance(record, Snapshot) for record in rest) and "late attach" not in reasons:
+        reasons.append("late attach")
+    if trailer and trailer.verdict == "partial" and not reasons:
+        reasons.append("the recorder called it partial")
+    reasons = list(dict.fromkeys(reasons))
+    return Run(
+        header=header,
+        image=image,
+        records=tuple(rest),
+        trailer=trailer,
+        verdict="partial" if reasons else "complete",
+        reasons=tuple(reasons),
+    )
+
+
+def _partial(run: Run, reason: str) -> Run:
+    return dataclasses.replace(run, verdict="partial", reasons=(*run.reasons, reason))
+
+
+def _to_wire(record: Record) -> dict[str, Any]:
+    wire: dict[str, Any] = {"type": record.TYPE}
+    for name, to_wire, _ in _CODECS[type(record)]:
+        wire[name] = to_wire(getattr(record, name))
+    return wire
+
+
+def _from_wire(payload: bytes) -> Record:
+    try:
+        wire = msgpack.unpackb(
+            payload,
+            raw=False,
+            strict_map_key=True,
+            max_ext_len=0,
+            max_map_len=64,
+            max_array_len=MAX_FRAME,
+            ext_hook=_refuse_extension,
+        )
+    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise DamagedInputError("a frame is not one msgpack record") from error
+    if not isinstance(wire, dict):
+        raise DamagedInputError("a record is not a map")
+    cls = RECORD_TYPES.get(kind) if isinstance(kind := wire.pop("type", None), str) else None
+    if cls is None:
+        raise DamagedInputError("a record of an unknown type")
+    codecs = _CODECS[cls]
+    if len(wire) != len(codecs):
+        raise DamagedInputError(f"a {cls.TYPE} record with missing or unknown fields")
+    try:
+        return cls(**{name: from_wire(wire[name]) for name, _, from_wire in codecs})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedInputError(f"a {cls.TYPE} record with a bad value") from error
+
+
+def _refuse_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension type {code}")
+
+
+# A codec per field, made from the dataclass's annotation, so that a record is declared once.
+_Convert = Callable[[Any], Any]
+
+
+def _codec(hint: Any) -> tuple[_Convert, _Convert]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        (inner,) = [argument for argument in arguments if argument is not type(None)]
+        to_wire, from_wire = _codec(inner)
+        return _optional(to_wire), _optional(from_wire)
+    if origin is tuple:
+        to_wire, from_wire = _codec(arguments[0])
+        return (
+            lambda value: [to_wire(item) for item in value],
+            lambda wire: tuple(from_wire(item) for item in _expect(list, wire)),
+        )
+    if origin is Literal:
+        return _same, lambda wire: _one_of(arguments, wire)
+    if origin is Annotated:
+        return encode_name, _name_from_wire
+    if hint in (str, bool):
+        return _same, lambda wire: _expect(hint, wire)
+    if hint is int:
+        return _same, _integer
+    raise TypeError(hint)
+
+
+def _optional(convert: _Convert) -> _Convert:
+    return lambda value: None if value is None else convert(value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _expect(cls: type, wire: Any) -> Any:
+    if type(wire) is not cls:
+        raise TypeError(wire)
+    return wire
+
+
+def _integer(wire: Any) -> int:
+    value: int = _expect(int, wire)
+    return value
+
+
+def _one_of(allowed: Iterable[Any], wire: Any) -> Any:
+    if wire not in allowed:
+        raise ValueError(wire)
+    return wire
+
+
+def _name_from_wire(wire: Any) -> str:
+    raw: bytes = _expect(bytes, wire)
+    if b"\0" in raw:
+        raise ValueError(raw)
+    return decode_name(raw)
+
+
+_CODECS: dict[type, list[tuple[str, _Convert, _Convert]]] = {
+    cls: [
+        (name, *_codec(hint))
+        for name, hint in typing.get_type_hints(cls, include_extras=True).items()
+        if name != "TYPE"
+    ]
+    for cls in RECORD_TYPES.values()
+}
