@@ -85,6 +85,20 @@ class Risk:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
+class RemovedPaths:
+    """What goes of one package, or unowned, from one directory: the inventory behind decisions.
+
+    ``check`` and ``explain`` answer from the plan alone, without the image; so the plan must tell
+    a path that goes from one that never was. Last in the file and folded, a line a directory, so
+    that a reviewer need not read it. Directories that go are listed too, by their own name.
+    """
+
+    package: str | None  # key, name:architecture
+    directory: str
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class TraceInput:
     """One recorded run that the plan is made from."""
 
@@ -119,6 +133,7 @@ class Plan:
     paths: tuple[PathDecision, ...]
     evidence: tuple[Evidence, ...]
     risks: tuple[Risk, ...]
+    removed: tuple[RemovedPaths, ...]
 
     @functools.cached_property
     def id(self) -> str:
