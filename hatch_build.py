@@ -51,10 +51,8 @@ def compile_object() -> None:
         sys.exit(f"cannot compile {SOURCE.name}: no BPF target is known for {machine}")
     # Debian keeps asm/types.h under the architecture's own directory, which -target bpf leaves out.
     include = f"-I/usr/include/{machine}-linux-gnu"
-    _run(
-        ["clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-D__TARGET_ARCH_{target}"]
-        + [include, "-c", str(SOURCE), "-o", str(OBJECT)]
-    )
+    options = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-D__TARGET_ARCH_{target}"]
+    _run(["clang", *options, include, "-c", str(SOURCE), "-o", str(OBJECT)])
     # Debug information goes; the .BTF sections, which the loader needs, stay.
     _run(["llvm-strip", "-g", str(OBJECT)])
 

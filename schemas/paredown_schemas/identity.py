@@ -50,9 +50,7 @@ def directory_identity(entries: Iterable[TreeEntry]) -> str:
         size = status.st_size if stat.S_ISREG(status.st_mode) else 0
         fields = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns)
         line = " ".join(map(str, fields)).encode()
-        digest.update(
-            b"\0".join([encode_name(path), line, encode_name(target or ""), b"\n"])
-        )
+        digest.update(b"\0".join([encode_name(path), line, encode_name(target or ""), b"\n"]))
     return "dir-sha256:" + digest.hexdigest()
 
 

@@ -218,7 +218,7 @@ def _validate(data: Any, name: str) -> None:
     try:
         _validator()(data)
     except fastjsonschema.JsonSchemaValueException as error:
-        where = error.name.replace("data", "$", 1)
+        where = str(error.name).replace("data", "$", 1)
         raise DamagedInputError(f"cannot read plan {name}: {where}: {error.message}") from error
 
 

@@ -380,7 +380,7 @@ def _from_wire(payload: bytes) -> Record:
         raise DamagedInputError(f"a {cls.TYPE} record with a bad value") from error
 
 
-def _refuse_extension(code: int, data: bytes) -> Any:
+def _refuse_extension(code: int, _data: bytes) -> Any:
     raise ValueError(f"extension type {code}")
 
 

@@ -1,0 +1,79 @@
+"""Debian root filesystems, made once by mmdebstrap and kept in a cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A minbase bookworm with packages, and what is changed after their installation."""
+
+    packages: tuple[str, ...]
+    files: tuple[tuple[Path, str], ...] = ()  # a file of ours, its place
+    remove: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Return what a cached tree of another recipe differs in."""
+        digest = hashlib.sha256(repr((self.packages, self.remove)).encode())
+        for source, place in self.files:
+            digest.update(place.encode() + source.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+RECIPES = {
+    "nginx": Recipe(("nginx",)),
+    "flask": Recipe(
+        ("python3-flask", "gunicorn", "ca-certificates", "tzdata"),
+        files=((DATA / "flask_app" / "app.py", "/app/app.py"),),
+        remove=("/etc/localtime",),
+    ),
+}
+
+
+def cached(name: str) -> Path:
+    """Return the tree of ``RECIPES[name]``, made now if the cache lacks it; only to be read.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: mmdebstrap is missing or failed.
+    """
+    cache = Path(os.environ.get("PAREDOWN_CACHE") or Path.home() / ".cache" / "paredown") / "rootfs"
+    cache.mkdir(parents=True, exist_ok=True)
+    recipe = RECIPES[name]
+    tree = cache / f"{name}-{recipe.digest}"
+    # Two test runs at once must not make the same tree twice.
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tree.exists():
+            _make(recipe, tree)
+    return tree
+
+
+def _make(recipe: Recipe, tree: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=tree.parent))
+    try:
+        root = temporary / "root"
+        include = ",".join(recipe.packages)
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "bookworm"]
+        subprocess.run(
+            [*command, str(root)], check=True, timeout=600, stdin=subprocess.DEVNULL, text=True
+        )
+        for source, place in recipe.files:
+            target = root / place.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        for place in recipe.remove:
+            (root / place.lstrip("/")).unlink(missing_ok=True)
+        root.rename(tree)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,135 @@
+"""Run a server in a network namespace of its own, and fetch from it within a time limit."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import ctypes
+import dataclasses
+import http.client
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_IN_OWN_NETWORK = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+@dataclasses.dataclass
+class Answer:
+    """What a GET gave."""
+
+    status: int
+    body: bytes
+
+
+class Server:
+    """A running server; nothing of it can be reached from outside of its namespace."""
+
+    def __init__(self, process: subprocess.Popen[bytes], network: int, port: int) -> None:
+        self.process = process
+        self._port = port
+        # A network namespace belongs to a thread (setns(2)): one thread goes in and stays.
+        self._inside = concurrent.futures.ThreadPoolExecutor(
+            1, initializer=_enter, initargs=(network,)
+        )
+
+    def get(self, path: str = "/", timeout: float = 10) -> Answer:
+        """Fetch ``path``; raises OSError where nobody answers in ``timeout`` seconds."""
+        answer = self._inside.submit(self._get, path, timeout)
+        return answer.result(timeout + 5)
+
+    def run(self, command: Sequence[str], timeout: float = 60) -> str:
+        """Run a host's command (a load generator) inside of the namespace; return its output."""
+        into = ["nsenter", "--target", str(self.process.pid), "--net", "--"]
+        result = subprocess.run(
+            [*into, *command], check=True, capture_output=True, text=True, timeout=timeout
+        )
+        return result.stdout
+
+    def close(self) -> None:
+        self._inside.shutdown()
+
+    def _get(self, path: str, timeout: float) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, response.read())
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def serve(
+    command: Sequence[str],
+    port: int,
+    *,
+    within: float = 20,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> Iterator[Server]:
+    """Start ``command``, wait until ``port`` answers on loopback, and end it by SIGTERM.
+
+    ``log`` receives its output. Raises AssertionError with that output where it does not answer.
+    """
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
+        process = subprocess.Popen(
+            [*_IN_OWN_NETWORK, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=env,
+        )
+        stack.callback(_end, process)
+        deadline = time.monotonic() + within
+        network = _network(process, deadline)
+        stack.callback(os.close, network)
+        server = Server(process, network, port)
+        stack.callback(server.close)
+        _wait(server, deadline, log)
+        yield server
+
+
+def _enter(network: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(network, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _network(process: subprocess.Popen[bytes], deadline: float) -> int:
+    """Return a descriptor of the namespace, once the process is in one of its own."""
+    ours = os.stat("/proc/self/ns/net").st_ino
+    path = f"/proc/{process.pid}/ns/net"
+    while time.monotonic() < deadline and process.poll() is None:
+        if os.stat(path).st_ino != ours:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        time.sleep(0.01)
+    raise AssertionError("the server never had a network namespace")
+
+
+def _wait(server: Server, deadline: float, log: Path | None) -> None:
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            server.get("/", timeout=max(0.1, deadline - time.monotonic()))
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+        else:
+            return
+    said = log.read_text("utf-8", "replace") if log else ""
+    raise AssertionError(f"the server does not answer (exit {server.process.poll()}): {said}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
