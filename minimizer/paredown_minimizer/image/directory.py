@@ -140,5 +140,3 @@ def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
     if not names:
         return ()
     return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names))
-
-

@@ -6,7 +6,8 @@ Adding one touches its own file, ``registry.MANAGERS`` and its test.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from paredown_minimizer.image.model import Image
@@ -63,7 +64,7 @@ class PackageManager(Protocol):
         """Read the database; raises ParedownError with file and line where it is malformed."""
 
     def rewrite(
-        self, image: Image, inventory: Inventory, kept: Set[str]
+        self, image: Image, inventory: Inventory, kept: AbstractSet[str]
     ) -> Mapping[str, bytes | None]:
         """Return the database's files after slimming: new content by path, None where one goes.
 

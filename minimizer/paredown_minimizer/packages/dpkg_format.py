@@ -1,0 +1,186 @@
+"""The files of dpkg's database, as text in and text out.
+
+Formats: deb-control(5) for stanzas; dpkg's lib/dpkg/dbmodify.c, db-ctrl-*.c, trigdeferred.c and
+utils/update-alternatives.c for the rest. Text is ``str`` in the memory form of names.py, so that a
+file rewritten without a change keeps its bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from paredown_schemas.errors import ParedownError
+
+_FIELD = re.compile(r"^([!-,./-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
+# Names in relation fields: "libc6 (>= 2.36), default-mta | mail-transport-agent".
+_RELATION = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
+_CONFFILE = re.compile(
+    r" ?(?:[a-z-]+ )?(/.*?)(?: (?:[0-9a-f]{32}|newconffile))?(?: obsolete| remove-on-upgrade)*"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stanza:
+    """One package's record in ``status`` or ``available``."""
+
+    text: str
+    fields: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """Return ``name:architecture``."""
+        return f"{self.fields['Package']}:{self.fields.get('Architecture', '')}"
+
+    @property
+    def state(self) -> str:
+        """Return the last word of Status, such as installed or config-files."""
+        return self.fields.get("Status", "").rpartition(" ")[2]
+
+    @property
+    def conffiles(self) -> list[str]:
+        """Return the paths that the Conffiles field names."""
+        lines = self.fields.get("Conffiles", "").split("\n")
+        return [path for line in lines if (path := conffile_path(line))]
+
+    @property
+    def depends(self) -> tuple[str, ...]:
+        """Return the names in Depends and Pre-Depends, sorted."""
+        relations = (self.fields.get(name, "") for name in ("Depends", "Pre-Depends"))
+        return tuple(sorted({name for text in relations for name in _RELATION.findall(text)}))
+
+
+def parse_stanzas(text: str, name: str) -> list[Stanza]:
+    """Parse ``status`` or ``available``; ``name`` is for messages.
+
+    Raises:
+        ParedownError: a line is no field, or a stanza names no package; with file and line.
+    """
+    stanzas = []
+    line = 1
+    for part in re.split(r"(\n(?:[ \t]*\n)+)", text):
+        if part.strip():
+            stanzas.append(_stanza(part.strip("\n"), name, line))
+        line += part.count("\n")
+    return stanzas
+
+
+def _stanza(text: str, name: str, line: int) -> Stanza:
+    fields: dict[str, str] = {}
+    end = 0
+    for match in _FIELD.finditer(text):
+        if match.start() != end:
+            break
+        fields[match[1]] = match[2]
+        end = match.end() + 1
+    if end <= len(text):
+        where = line + text.count("\n", 0, end)
+        raise ParedownError(f"cannot read {name}: line {where} is not a field")
+    if "Package" not in fields:
+        raise ParedownError(f"cannot read {name}: the stanza at line {line} names no package")
+    return Stanza(text, fields)
+
+
+def dump_stanzas(stanzas: list[Stanza]) -> str:
+    """Return the text of a ``status`` file."""
+    return "".join(stanza.text + "\n\n" for stanza in stanzas)
+
+
+def keep_conffiles(stanza: Stanza, stays: Callable[[str], bool]) -> Stanza:
+    """Return ``stanza`` whose Conffiles name only those for which ``stays`` is true."""
+    if "Conffiles" not in stanza.fields:
+        return stanza
+    lines = stanza.fields["Conffiles"].split("\n")
+    left = [line for line in lines if (path := conffile_path(line)) and stays(path)]
+    field = "".join(f"\n{line}" for line in left)
+    match = next(found for found in _FIELD.finditer(stanza.text) if found[1] == "Conffiles")
+    before, after = stanza.text[: match.start()], stanza.text[match.end() :]
+    text = f"{before}Conffiles:{field}{after}" if left else (before + after[1:]).rstrip("\n")
+    return Stanza(text, {**stanza.fields, "Conffiles": field})
+
+
+def conffile_path(line: str) -> str:
+    """Return the path of a line of ``Conffiles`` (path, hash, flags) or of ``NAME.conffiles``."""
+    match = _CONFFILE.fullmatch(line)
+    return match[1] if match else ""
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines that are not empty."""
+    return [line for line in text.split("\n") if line]
+
+
+def join_lines(staying: Iterable[str]) -> str:
+    """Return the text of some lines."""
+    return "".join(f"{line}\n" for line in staying)
+
+
+def md5sums_path(line: str) -> str:
+    """Return the path of a line of ``NAME.md5sums``, from "/"."""
+    return "/" + line.partition(" ")[2].lstrip(" ")
+
+
+def trigger_owner(line: str) -> str:
+    """Return the package of a line of ``triggers/File`` or ``triggers/NAME``."""
+    return line.rpartition(" ")[2].partition("/")[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Diversion:
+    """Other packages' ``path`` is found at ``to``, the one of ``package`` (":": none) is not."""
+
+    path: str
+    to: str
+    package: str
+
+
+def parse_diversions(text: str, name: str) -> list[Diversion]:
+    """Parse ``diversions``: three lines each; raises ParedownError."""
+    names = lines(text)
+    if len(names) % 3:
+        raise ParedownError(f"cannot read {name}: cut short at line {len(names)}")
+    return [Diversion(*names[index : index + 3]) for index in range(0, len(names), 3)]
+
+
+def dump_diversions(diversions: list[Diversion]) -> str:
+    """Return the text of a ``diversions`` file."""
+    return "".join(f"{item.path}\n{item.to}\n{item.package}\n" for item in diversions)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Alternatives:
+    """One link group of update-alternatives(1)."""
+
+    status: str
+    links: tuple[tuple[str, str], ...]  # name in /etc/alternatives and link, the master first
+    choices: tuple[tuple[str, str, tuple[str, ...]], ...]  # master's target, priority, slaves'
+
+
+def parse_alternatives(master: str, text: str, name: str) -> Alternatives:
+    """Parse the group ``master`` from its administrative file; raises ParedownError."""
+    lines = iter(text.split("\n"))
+    try:
+        status, link = next(lines), next(lines)
+        slaves = [(slave, next(lines)) for slave in _until_blank(lines)]
+        choices = tuple(
+            (target, next(lines), tuple(next(lines) for _ in slaves))
+            for target in _until_blank(lines)
+        )
+    except (StopIteration, RuntimeError) as error:
+        raise ParedownError(f"cannot read {name}: cut short") from error
+    return Alternatives(status, ((master, link), *slaves), choices)
+
+
+def dump_alternatives(group: Alternatives) -> str:
+    """Return the text of a group's administrative file."""
+    (_, link), *slaves = group.links
+    lines = [group.status, link, *(text for slave in slaves for text in slave), ""]
+    for target, priority, targets in group.choices:
+        lines += [target, priority, *targets]
+    return "\n".join([*lines, "", ""])
+
+
+def _until_blank(lines: Iterator[str]) -> Iterator[str]:
+    while line := next(lines):
+        yield line
