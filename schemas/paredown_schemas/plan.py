@@ -38,7 +38,8 @@ class Evidence:
     ``by`` is the path that needs it (linked, interpreter, symlink, rule, derived) or the package
     that stays whole (owned); following ``by`` from path to path ends at primary evidence (traced,
     root, pinned). ``detail`` says more: the soname, the rule's name, the image's entrypoint.
-    ``how``, ``exes`` and ``scenarios`` are of traced paths.
+    ``how``, ``exes`` and ``scenarios`` are of traced paths. ``package`` is the key of the package
+    that owns ``path``, if one does, so that diff and explain need no image.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Evidence:
     how: tuple[str, ...] = ()
     exes: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
+    package: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
