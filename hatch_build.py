@@ -32,8 +32,6 @@ class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
         """Compile, and tag a wheel with the architecture that the object was compiled for."""
         if self.target_name != "wheel":
             return
-        if not SOURCE.exists():
-            return
         compile_object()
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-linux_{platform.machine()}"

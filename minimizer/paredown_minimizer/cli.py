@@ -1,0 +1,83 @@
+"""The ``paredown`` command: finds the command's module, and is the only place that exits.
+
+A command is a module of ``commands`` with ``add_parser(subparsers)``, which declares its arguments,
+and ``run(arguments)``, which returns the exit code. Adding one touches its file and ``COMMANDS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from paredown_schemas import __version__
+from paredown_schemas.errors import ExitCode, ParedownError
+
+# The names in the order of their use. Only the module of the one that was asked for is imported:
+# some take as long to import as others take to run.
+COMMANDS = {
+    "inspect": "what a trace holds, and its verdict",
+    "merge": "several traces in one file",
+    "plan": "decide what of an image stays, from traces",
+    "diff": "what a plan removes, and why the rest stays",
+    "explain": "why a plan keeps or removes a path or package",
+    "apply": "write the slim image",
+    "check": "what a trace used and a plan removes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` and return its exit code (docs/exit-codes.md)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except ParedownError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + 2  # as a shell reports SIGINT
+    except BrokenPipeError:
+        # Whoever read us had enough (head, less); Python flushes once more at its own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.ERROR
+    except MemoryError:
+        print("error: cannot go on: out of memory", file=sys.stderr)
+        return ExitCode.ERROR
+
+
+def _run(argv: list[str]) -> int:
+    command = next((word for word in argv if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(
+        prog="paredown",
+        description="Slim a container image to what it uses, with the evidence for what went.",
+        epilog="Traces come from paredown-agent record.",
+    )
+    parser.add_argument("--version", action="version", version=f"paredown {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    module = None
+    for name, summary in COMMANDS.items():
+        if name == command:
+            module = importlib.import_module(f"paredown_minimizer.commands.{name}")
+            module.add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    arguments = parser.parse_args(argv)
+    if module is None:
+        parser.error("no command")
+    code: int = module.run(arguments)
+    # Here and not at exit, so that a full disk behind stdout is told.
+    _flush()
+    return code
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ParedownError(f"cannot write standard output: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""One module per command of ``paredown``; see cli.py."""

@@ -1,0 +1,221 @@
+"""``paredown inspect TRACE…``: what a trace holds, and its verdict."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import datetime as dt
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from paredown_minimizer.output import align, json_text, plural, write_output
+from paredown_schemas.names import escape_name
+from paredown_schemas.trace import File, Loss, Mark, Process, Run, Trace, read_trace
+
+FORMAT = "paredown-inspect"
+VERSION = 1
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the arguments."""
+    parser = subparsers.add_parser("inspect", help="what a trace holds, and its verdict")
+    parser.add_argument("traces", nargs="+", metavar="TRACE")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument(
+        "--files", action="store_true", help="list the paths and how each was used, sorted"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what the traces hold; a partial trace is told, and no error here."""
+    traces = [(path, read_trace(Path(path))) for path in arguments.traces]
+    if arguments.format == "json":
+        document = [_trace_json(path, trace, files=arguments.files) for path, trace in traces]
+        text = json_text({"format": FORMAT, "version": VERSION, "traces": document})
+    else:
+        lines: list[str] = []
+        for path, trace in traces:
+            if arguments.files:
+                lines += _file_lines(trace)
+            else:
+                lines += [*([""] if lines else []), *_trace_lines(path, trace)]
+        text = "".join(line + "\n" for line in lines)
+    write_output("-", text, force=False)
+    return 0
+
+
+def _trace_lines(path: str, trace: Trace) -> Iterator[str]:
+    paths = {file.path for run in trace.runs for file in run.files()}
+    yield (
+        f"{escape_name(path)}: {trace.verdict}, {plural(len(trace.runs), 'run')}, "
+        f"{plural(len(paths), 'path')}"
+    )
+    for run in trace.runs:
+        yield ""
+        rows = [(f"  {name}", value) for name, value in _facts(run)]
+        yield from align(rows)
+        if programs := _programs(run):
+            yield ""
+            head = ("  program", "paths", "executed", "session")
+            yield from align([head, *programs], right=[1, 2])
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    header = run.header
+    yield "run", escape_name(header.run)
+    yield "verdict", run.verdict
+    for reason in run.reasons:
+        yield "  because", escape_name(reason)
+    yield "scenario", escape_name(header.scenario or "-")
+    if run.image is not None:
+        yield "image", escape_name(run.image.identity or "unknown: recorded inside a container")
+        if run.image.reference is not None:
+            yield "reference", escape_name(run.image.reference)
+    yield "platform", escape_name(header.platform)
+    yield "target", escape_name(" ".join(filter(None, (header.target, header.container))))
+    yield "command", escape_name(shlex.join(header.command))
+    yield "recorded", f"{_start(run)}, {_seconds(run)}"
+    yield (
+        "by",
+        escape_name(f"{header.recorder} on Linux {header.kernel}, paredown-agent {header.agent}"),
+    )
+    yield "paths", _how_counts(run)
+    yield (
+        "sessions",
+        ", ".join(f"{session.kind} (pid {session.pid})" for session in run.sessions().values()),
+    )
+    for record in run.records:
+        if isinstance(record, Mark):
+            yield "mark", f"{record.time / 1e9:.1f} s {escape_name(record.name)}"
+    yield "lost", _losses(run)
+
+
+def _start(run: Run) -> str:
+    # Hostile numbers: a year beyond 9999 is no datetime.
+    try:
+        start = dt.datetime.fromtimestamp(run.header.start // 10**9, dt.timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return "at an impossible time"
+    return start.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _seconds(run: Run) -> str:
+    if run.trailer is None:
+        return "without an end"
+    return f"{run.trailer.time / 1e9:.1f} s"
+
+
+def _how_counts(run: Run) -> str:
+    counts = collections.Counter(file.how for file in run.files())
+    total = len({file.path for file in run.files()})
+    kinds = ", ".join(f"{count:,} {how}" for how, count in counts.most_common())
+    return f"{total:,}" + (f" ({kinds})" if kinds else "")
+
+
+def _losses(run: Run) -> str:
+    losses = [record for record in run.records if isinstance(record, Loss)]
+    if not losses:
+        return "nothing"
+    return ", ".join(
+        f"{'an unknown number' if loss.count is None else f'{loss.count:,}'} "
+        f"at {loss.time / 1e9:.1f} s in {escape_name(loss.where)}"
+        for loss in losses
+    )
+
+
+def _programs(run: Run) -> list[tuple[str, str, str, str]]:
+    """Return each program of each session, with how many paths it was the first to use."""
+    used: dict[tuple[str, int], set[str]] = collections.defaultdict(set)
+    for file in run.files():
+        used[file.exe or "", file.session].add(file.path)
+    started = collections.Counter(
+        (record.exe or "", record.session) for record in run.records if isinstance(record, Process)
+    )
+    sessions = run.sessions()
+    return [
+        (
+            "  " + (escape_name(exe) or "(unknown)"),
+            f"{len(used.get((exe, session), ())):,}",
+            f"{started[exe, session]:,}",
+            f"{sessions[session].kind}" if session in sessions else "unknown",
+        )
+        for exe, session in sorted({*used, *started})
+    ]
+
+
+def _file_lines(trace: Trace) -> list[str]:
+    uses = _uses(trace.runs)
+    rows = [(",".join(sorted(hows)), escape_name(path)) for path, (hows, _) in uses]
+    return align(rows) if rows else []
+
+
+def _uses(runs: Sequence[Run]) -> list[tuple[str, tuple[set[str], set[str]]]]:
+    uses: dict[str, tuple[set[str], set[str]]] = {}
+    for run in runs:
+        for file in run.files():
+            hows, exes = uses.setdefault(_shown(file), (set(), set()))
+            hows.add(file.how)
+            if file.exe is not None:
+                exes.add(file.exe)
+    return sorted(uses.items())
+
+
+def _shown(file: File) -> str:
+    return f"…{file.path}" if file.truncated else file.path
+
+
+def _trace_json(path: str, trace: Trace, *, files: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "path": escape_name(path),
+        "verdict": trace.verdict,
+        "reasons": [escape_name(reason) for reason in trace.reasons],
+        "runs": [_run_json(run) for run in trace.runs],
+    }
+    if files:
+        document["files"] = [
+            {
+                "path": escape_name(name),
+                "how": sorted(hows),
+                "exes": sorted(map(escape_name, exes)),
+            }
+            for name, (hows, exes) in _uses(trace.runs)
+        ]
+    return document
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    header = run.header
+    losses = [record for record in run.records if isinstance(record, Loss)]
+    return {
+        "run": escape_name(header.run),
+        "verdict": run.verdict,
+        "reasons": [escape_name(reason) for reason in run.reasons],
+        "scenario": _optional(header.scenario),
+        "reference": _optional(run.image.reference if run.image else None),
+        "image": _optional(run.image.identity if run.image else None),
+        "platform": escape_name(header.platform),
+        "target": escape_name(header.target),
+        "container": _optional(header.container),
+        "command": [escape_name(word) for word in header.command],
+        "recorder": escape_name(header.recorder),
+        "agent": escape_name(header.agent),
+        "kernel": escape_name(header.kernel),
+        "start": header.start,
+        "duration": run.trailer.time if run.trailer else None,
+        "paths": len({file.path for file in run.files()}),
+        "how": dict(sorted(collections.Counter(file.how for file in run.files()).items())),
+        "sessions": [
+            {"id": session.id, "kind": session.kind, "pid": session.pid}
+            for session in run.sessions().values()
+        ],
+        "losses": [
+            {"where": escape_name(loss.where), "count": loss.count, "time": loss.time}
+            for loss in losses
+        ],
+    }
+
+
+def _optional(name: str | None) -> str | None:
+    return None if name is None else escape_name(name)
