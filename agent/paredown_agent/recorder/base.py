@@ -61,8 +61,16 @@ class Recorder(Protocol):
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """Make a process and its descendants of now and later a session; return its id.
 
-        ``pid`` is in the agent's pid namespace. The session record comes out of ``drain``.
+        ``pid`` is in the agent's pid namespace. The session record comes out of ``drain``. From
+        the adoption of a "command" on, no exec begins a session of its own: adopt it before
+        ``watch``, and other processes with the same root are never recorded.
         """
+
+    def superblock(self, session: int) -> int | None:
+        """Return the st_dev of the watched superblock on which a session began; None if adopted."""
+
+    def running(self, session: int) -> bool:
+        """Say whether a process of the session still runs; may look at every process there is."""
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when ``drain`` has something to do."""
