@@ -5,34 +5,74 @@ Adding one touches its own file, ``FORMATS`` and its test.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 from paredown_minimizer.image.directory import open_directory
-from paredown_minimizer.image.model import Image
+from paredown_minimizer.image.directory_write import write_directory
+from paredown_minimizer.image.docker import open_docker, write_docker
+from paredown_minimizer.image.docker_archive import open_archive
+from paredown_minimizer.image.docker_archive_write import write_archive
+from paredown_minimizer.image.model import Image, is_below
+from paredown_minimizer.image.slim import Provenance
 from paredown_schemas.errors import UsageError
 from paredown_schemas.names import escape_name
 
-OPENERS: dict[str, Callable[[str], Image]] = {
-    "dir": open_directory,
+
+class Writer(Protocol):
+    """Writes an image to a location of its format."""
+
+    def __call__(
+        self, image: Image, location: str, provenance: Provenance, /, *, force: bool
+    ) -> None:
+        """Write; raises UsageError where something exists and not ``force``, ParedownError."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One format of images. ``next_step`` is what a user types on what was written."""
+
+    open: Callable[[str], Image]
+    write: Writer
+    next_step: str
+    path: Callable[[str], str | None]  # the file or directory that a location names
+
+
+FORMATS: dict[str, Format] = {
+    "dir": Format(
+        open_directory,
+        write_directory,
+        "paredown-agent record -o again.trace --rootfs {} -- COMMAND",
+        lambda location: location,
+    ),
+    "docker": Format(open_docker, write_docker, "docker run --rm {}", lambda _: None),
+    "docker-archive": Format(
+        open_archive,
+        write_archive,
+        "docker load --input {}",
+        lambda location: location.partition(":")[0],
+    ),
 }
-_SCHEME = re.compile(r"([a-z][a-z-]*):(.+)", re.DOTALL)
+_SPEC = re.compile(r"([a-z][a-z-]*):(.+)", re.DOTALL)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
     """Split ``SCHEME:LOCATION``; a bare reference means docker.
 
     Raises:
-        UsageError: nothing is named.
+        UsageError: it names nothing, or looks like a path without its scheme.
     """
-    match = _SCHEME.fullmatch(spec)
+    match = _SPEC.fullmatch(spec)
     # "nginx:1.25" and "localhost:5000/nginx" are references and no schemes.
-    if match and match[1] in OPENERS:
+    if match and match[1] in FORMATS:
         return match[1], match[2]
-    if not spec or spec.rstrip(":") in OPENERS:
+    if not spec or spec.startswith(("/", ".")) or spec.rstrip(":") in FORMATS:
         raise UsageError(
-            f"cannot open image {escape_name(spec)!r}: nothing is named",
-            hint=f"name one as SCHEME:LOCATION, with the schemes {', '.join(OPENERS)}",
+            f"cannot tell what image {escape_name(spec)!r} is",
+            hint=f"name it as SCHEME:LOCATION, with one of {', '.join(FORMATS)}",
         )
     return "docker", spec
 
@@ -45,4 +85,48 @@ def open_image(spec: str) -> Image:
         ParedownError: there is no such image, or it cannot be read.
     """
     scheme, location = split_spec(spec)
-    return OPENERS[scheme](location)
+    return FORMATS[scheme].open(location)
+
+
+def write_image(image: Image, spec: str, provenance: Provenance, *, force: bool) -> None:
+    """Write ``image`` to what a DEST names.
+
+    Raises:
+        UsageError: the format is not known, or something exists and not ``force``.
+        ParedownError: it cannot be written; nothing is left under its name then.
+    """
+    scheme, location = split_spec(spec)
+    FORMATS[scheme].write(image, location, provenance, force=force)
+
+
+def next_step(spec: str) -> str:
+    """Return the command to try on what was written to a DEST."""
+    scheme, location = split_spec(spec)
+    return FORMATS[scheme].next_step.format(FORMATS[scheme].path(location) or location)
+
+
+def refuse_source(source: str, destination: str, *, force: bool) -> None:
+    """Refuse a DEST that is SOURCE without ``force``, and one in or around SOURCE always.
+
+    Raises:
+        UsageError: it is; the original is what people debug with.
+    """
+    kept, written = _place(source), _place(destination)
+    if kept == written:
+        if not force:
+            raise UsageError(
+                f"cannot write {escape_name(destination)}: it is the source itself",
+                hint="keep the original to debug with; --force replaces it",
+            )
+    elif kept[0] == written[0] == "path" and (
+        is_below(kept[1], written[1]) or is_below(written[1], kept[1])
+    ):
+        raise UsageError(
+            f"cannot write {escape_name(destination)}: it and the source lie in one another"
+        )
+
+
+def _place(spec: str) -> tuple[str, str]:
+    scheme, location = split_spec(spec)
+    path = FORMATS[scheme].path(location)
+    return ("path", os.path.realpath(path)) if path else (scheme, location)

@@ -1,0 +1,73 @@
+"""``paredown apply``: write what a plan leaves of an image."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paredown_schemas.names import escape_name
+
+if TYPE_CHECKING:
+    from paredown_minimizer.image.model import Tree
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "apply",
+        help="write the slim image that a plan describes",
+        description="Write what PLAN leaves of SOURCE to DEST. SOURCE and DEST are dir:PATH, "
+        "docker:REF or docker-archive:FILE[:REF]; a bare reference means docker.",
+    )
+    parser.add_argument("plan", metavar="PLAN", type=Path, help="the plan, as plan writes it")
+    parser.add_argument("source", metavar="SOURCE", help="the image that the plan was made of")
+    parser.add_argument("-o", "--output", metavar="DEST", required=True, help="where to write")
+    parser.add_argument("--force", action="store_true", help="replace what DEST names")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Apply the plan; raises ParedownError."""
+    # Imported late: what other commands, and --help, do not wait for.
+    from paredown_minimizer.apply import apply_plan  # noqa: PLC0415
+    from paredown_minimizer.image.slim import Provenance  # noqa: PLC0415
+    from paredown_minimizer.image.source import (  # noqa: PLC0415
+        next_step,
+        open_image,
+        refuse_source,
+        write_image,
+    )
+    from paredown_schemas import __version__  # noqa: PLC0415
+    from paredown_schemas.plan import read_plan  # noqa: PLC0415
+
+    refuse_source(arguments.source, arguments.output, force=arguments.force)
+    plan = read_plan(arguments.plan)
+    with contextlib.closing(open_image(arguments.source)) as image:
+        slim = apply_plan(plan, image)
+        provenance = Provenance(plan.image, plan.id, __version__)
+        with _progress(f"Writing {escape_name(arguments.output)}"):
+            write_image(slim, arguments.output, provenance, force=arguments.force)
+        before, after = _totals(image.tree), _totals(slim.tree)
+    print(f"Wrote {escape_name(arguments.output)}: {after} (was {before})", file=sys.stderr)
+    print(f"Try it: {escape_name(next_step(arguments.output))}", file=sys.stderr)
+    return 0
+
+
+def _totals(tree: Tree) -> str:
+    from paredown_minimizer.apply import count  # noqa: PLC0415
+
+    files, size = count(tree)
+    return f"{size / 1e6:.1f} MB in {files:,} files"
+
+
+def _progress(message: str) -> contextlib.AbstractContextManager[Any]:
+    """Show that something goes on, on a terminal only."""
+    if not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    return Console(stderr=True).status(Text(message), spinner="line")

@@ -1,0 +1,80 @@
+"""Images of a docker daemon: ``docker:REF``, through docker's own command line."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from typing import IO
+
+from paredown_minimizer.image.docker_archive import ArchiveImage
+from paredown_minimizer.image.docker_archive_write import write_archive_file
+from paredown_minimizer.image.model import Image
+from paredown_minimizer.image.slim import Provenance
+from paredown_schemas.errors import ParedownError, UsageError
+from paredown_schemas.names import escape_name
+
+
+def open_docker(reference: str) -> Image:
+    """Read what a ``docker:`` SOURCE names; DOCKER_HOST is honoured, as docker does.
+
+    Raises:
+        ParedownError: docker is not there or has no such image; or see ``ArchiveImage``.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the image closes it
+    try:
+        _docker(["save", "--", reference], f"read image {escape_name(reference)}", stdout=file)
+    except BaseException:
+        file.close()
+        raise
+    return ArchiveImage(file, f"docker:{reference}")
+
+
+def write_docker(image: Image, reference: str, provenance: Provenance, *, force: bool) -> None:
+    """Load ``image`` into docker as the reference that a ``docker:`` DEST names.
+
+    Raises:
+        UsageError: docker has an image of that name, and not ``force``.
+        ParedownError: docker is not there, or refuses it.
+    """
+    what = f"write image {escape_name(reference)}"
+    if not force and _exists(reference):
+        raise UsageError(f"cannot {what}: it exists", hint="--force replaces it")
+    with tempfile.TemporaryFile() as file:
+        try:
+            write_archive_file(image, file.fileno(), reference, provenance)
+        except OSError as error:
+            raise ParedownError(
+                f"cannot {what}: {error.strerror}", hint="TMPDIR names where temporary files go"
+            ) from error
+        file.seek(0)
+        _docker(["load", "--quiet"], what, stdin=file, stdout=subprocess.DEVNULL)
+
+
+def _exists(reference: str) -> bool:
+    command = ["docker", "image", "inspect", "--", reference]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False  # loading will say what is wrong
+
+
+def _docker(
+    arguments: list[str],
+    what: str,
+    *,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    stdout: IO[bytes] | int,
+) -> None:
+    try:
+        process = subprocess.run(
+            ["docker", *arguments], stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, check=False
+        )
+    except FileNotFoundError as error:
+        raise ParedownError(
+            f"cannot {what}: there is no docker command",
+            hint="install docker's command line, or name a dir: or docker-archive:",
+        ) from error
+    if process.returncode:
+        lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
+        cause = escape_name(lines[-1].removeprefix("Error response from daemon: ")) if lines else ""
+        raise ParedownError(f"cannot {what}: docker: {cause or process.returncode}")

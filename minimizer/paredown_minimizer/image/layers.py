@@ -1,0 +1,192 @@
+"""Layers of an image, applied in order in memory (OCI image specification, "Layer").
+
+What is odd is handled as a container runtime does with the tree as its root: parents are implied,
+links among parents are followed inside the root, absolute names are relative to it, the last of
+several members of one name counts. What would leave the tree is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from paredown_minimizer.image.model import MAX_LINKS, Entry, Tree, join
+from paredown_minimizer.image.tar import MAX_MEMBERS, Member, Region
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import encode_name, escape_name
+
+WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_META = ".wh..wh."  # of aufs, as old docker wrote it: nothing of the image
+# limits.h
+_MAX_NAME = 255
+_MAX_PATH = 4096
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Node:
+    """An inode: hardlinked names share it. ``children`` is None but for directories."""
+
+    member: Member
+    region: Region
+    children: dict[str, _Node] | None
+
+
+class LayerStack:
+    """The tree of an image while its layers are applied."""
+
+    def __init__(self) -> None:
+        """Begin with an empty root directory."""
+        self._nowhere = Region(-1, 0, 0)
+        self._root = self._implied()
+        self._entries = 0
+
+    def apply(self, region: Region, members: Iterable[Member], layer: str) -> None:
+        """Apply one layer's members; ``layer`` is for messages.
+
+        Raises:
+            ParedownError: a member would leave the tree, or can be nothing on Linux.
+        """
+        placed = []
+        for member in members:
+            self._entries += 1
+            if self._entries > MAX_MEMBERS:
+                raise ParedownError(f"cannot read {layer}: too many members")
+            components = _components(member.name, layer)
+            if components and components[-1].startswith(WHITEOUT):
+                # A whiteout is about the layers below alone, wherever it stands in its own.
+                self._white_out(components, layer)
+            else:
+                placed.append((components, member))
+        for components, member in placed:
+            self._place(components, member, region, layer)
+
+    def finish(self) -> tuple[Tree, Mapping[str, tuple[Region, Member]]]:
+        """Return the tree, and for each regular file the member that has its content."""
+        nodes = list(self._walk())
+        names: dict[int, int] = {}
+        for _, node in nodes:
+            names[id(node)] = names.get(id(node), 0) + 1
+        groups: dict[int, int] = {}
+        entries: dict[str, Entry] = {}
+        contents: dict[str, tuple[Region, Member]] = {}
+        for path, node in nodes:
+            shared = names[id(node)] > 1
+            group = groups.setdefault(id(node), len(groups)) if shared else None
+            entries[path] = _entry(path, node.member, group)
+            if node.member.type == "file":
+                contents[path] = node.region, node.member
+        return Tree(entries), contents
+
+    def _walk(self) -> Iterable[tuple[str, _Node]]:
+        pending = [("/", self._root)]
+        while pending:
+            path, node = pending.pop()
+            yield path, node
+            if node.children:
+                pending += [(join(path, name), child) for name, child in node.children.items()]
+
+    def _white_out(self, components: list[str], layer: str) -> None:
+        *above, name = components
+        directory = self._directory(above, layer, create=False)
+        if directory is None or directory.children is None:
+            return
+        if name == _OPAQUE:
+            directory.children.clear()
+        elif not name.startswith(_META):
+            directory.children.pop(name[len(WHITEOUT) :], None)
+
+    def _place(self, components: list[str], member: Member, region: Region, layer: str) -> None:
+        if not components:
+            if member.type == "directory":
+                self._root.member = member
+            return
+        *above, name = components
+        directory = self._directory(above, layer, create=True)
+        assert directory is not None  # noqa: S101 - what is missing was created
+        assert directory.children is not None  # noqa: S101
+        there = directory.children.get(name)
+        if member.type == "hardlink":
+            directory.children[name] = self._linked(member, layer)
+        elif member.type == "directory":
+            children = there.children if there is not None else None
+            directory.children[name] = _Node(member, region, {} if children is None else children)
+        else:
+            directory.children[name] = _Node(member, region, None)
+
+    def _linked(self, member: Member, layer: str) -> _Node:
+        components = _components(member.link, layer)
+        directory = self._directory(components[:-1], layer, create=False)
+        children = directory.children if directory is not None else None
+        node = children.get(components[-1]) if children and components else None
+        if node is None or node.children is not None:
+            raise _error(layer, member.name, f"a hardlink to {escape_name(member.link)}, no file")
+        return node
+
+    def _directory(self, components: list[str], layer: str, *, create: bool) -> _Node | None:
+        """Return the directory, links followed inside the root; None if it is not there."""
+        path = [self._root]
+        pending = components[::-1]
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":  # of a link's text
+                path = path[:-1] or path
+                continue
+            children = path[-1].children
+            assert children is not None  # noqa: S101 - only directories are put on the path
+            node = children.get(name)
+            if node is None and create:
+                node = children[name] = self._implied()
+            if node is None:
+                return None
+            if node.children is not None:
+                path.append(node)
+                continue
+            links += 1
+            if node.member.type != "symlink" or links > MAX_LINKS:
+                raise _error(layer, "/".join(components), "it lies below what is no directory")
+            if node.member.link.startswith("/"):
+                path = path[:1]
+            pending += node.member.link.split("/")[::-1]
+        return path[-1]
+
+    def _implied(self) -> _Node:
+        member = Member("", "directory", 0o755, 0, 0, 0, 0, "", None, (), ())
+        return _Node(member, self._nowhere, {})
+
+
+def _components(name: str, layer: str) -> list[str]:
+    components = [component for component in name.split("/") if component not in ("", ".")]
+    if ".." in components:
+        raise _error(layer, name, "it climbs out by '..'")
+    # A name's bytes are counted where the characters could be too many.
+    if len(name) * 4 > _MAX_NAME:
+        if len(encode_name(name)) > _MAX_PATH:
+            raise _error(layer, name[:40] + "…", "the path is too long")
+        if any(len(encode_name(component)) > _MAX_NAME for component in components):
+            raise _error(layer, name[:40] + "…", "the name is too long")
+    return components
+
+
+def _entry(path: str, member: Member, group: int | None) -> Entry:
+    assert member.type != "hardlink"  # noqa: S101 - they became their targets
+    return Entry(
+        path=path,
+        type=member.type,
+        mode=0o777 if member.type == "symlink" else member.mode,
+        uid=member.uid,
+        gid=member.gid,
+        size=member.size,
+        mtime_ns=member.mtime_ns,
+        target=member.link if member.type == "symlink" else None,
+        hardlinks=group,
+        device=member.device,
+        xattrs=member.xattrs,
+    )
+
+
+def _error(layer: str, name: str, cause: str) -> ParedownError:
+    return ParedownError(f"cannot read {layer}: member {escape_name(name)}: {cause}")

@@ -1,0 +1,84 @@
+"""Outputs appear whole or not at all: written beside their final name, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from paredown_schemas.errors import ParedownError, UsageError
+from paredown_schemas.names import escape_name
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise UsageError where something would be overwritten without ``force``."""
+    if force or not os.path.lexists(path):
+        return
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        return
+    raise UsageError(
+        f"cannot write {escape_name(str(path))}: it exists", hint="--force overwrites it"
+    )
+
+
+@contextlib.contextmanager
+def staged_file(final: Path) -> Iterator[int]:
+    """Yield a descriptor of a new file that takes the name ``final`` when all went well.
+
+    Raises:
+        ParedownError: it cannot be written, a full disk for one; nothing is left behind then.
+    """
+    with _clear_errors(final):
+        descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
+        try:
+            yield descriptor
+            os.fchmod(descriptor, 0o666 & ~_umask())
+            os.fsync(descriptor)
+            os.rename(name, final)
+        except BaseException:
+            os.unlink(name)
+            raise
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staged_directory(final: Path) -> Iterator[Path]:
+    """Yield a new directory that takes the name ``final`` when all went well; raises as above.
+
+    What was there before goes once the new one stands. Content is left to the kernel to flush, as
+    cp(1) does: a sync of every file would cost more than the copy.
+    """
+    with _clear_errors(final):
+        stage = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        new, old = stage / "new", stage / "old"
+        try:
+            new.mkdir(0o700)
+            yield new
+            if os.path.lexists(final):
+                final.rename(old)
+            try:
+                new.rename(final)
+            except OSError:
+                if os.path.lexists(old):
+                    old.rename(final)
+                raise
+        finally:
+            shutil.rmtree(stage)
+
+
+@contextlib.contextmanager
+def _clear_errors(final: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ParedownError(f"cannot write {escape_name(str(final))}: {error.strerror}") from error
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
