@@ -44,14 +44,22 @@ def image_identity(diff_ids: Sequence[str], platform: str) -> str:
 
 
 def directory_identity(entries: Iterable[TreeEntry]) -> str:
-    """Return the identity of a directory from what ``scan_tree`` yields."""
+    """Return the identity of a directory from what ``scan_tree`` yields.
+
+    Extended attributes and content are left out: they would take an open per file.
+    """
     digest = hashlib.sha256()
     for path, status, target in entries:
         size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        fields = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns)
+        device = status.st_rdev if _is_device(status.st_mode) else 0
+        fields = (status.st_mode, status.st_uid, status.st_gid, size, status.st_mtime_ns, device)
         line = " ".join(map(str, fields)).encode()
         digest.update(b"\0".join([encode_name(path), line, encode_name(target or ""), b"\n"]))
     return "dir-sha256:" + digest.hexdigest()
+
+
+def _is_device(mode: int) -> bool:
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def scan_tree(root: Path) -> Iterator[TreeEntry]:

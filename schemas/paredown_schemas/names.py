@@ -43,6 +43,11 @@ def unescape_name(text: str) -> str:
     Raises:
         DamagedInputError: ``text`` is not something that ``escape_name`` prints.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # JSON's own escapes can make halves of characters that stand for no bytes.
+        raise DamagedInputError(f"cannot read name {text!r}: not Unicode") from error
     if "\\" not in text:
         return text
     plain, escaped = (parts := _ESCAPE.split(text))[::2], parts[1::2]
@@ -51,7 +56,10 @@ def unescape_name(text: str) -> str:
     raw = [encode_name(plain[0])]
     for code, part in zip(escaped, plain[1:], strict=True):
         raw += [bytes([int(code, 16)]), encode_name(part)]
-    return decode_name(b"".join(raw))
+    name = decode_name(b"".join(raw))
+    if "\0" in name:
+        raise DamagedInputError(f"cannot read name {text!r}: no file name holds a NUL")
+    return name
 
 
 def _escape_character(character: str) -> str:

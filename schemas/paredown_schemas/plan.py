@@ -163,7 +163,9 @@ def load_plan(text: str, name: str) -> Plan:
         DamagedInputError: not JSON, not a plan, or of another version; with the JSON path.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(
+            text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number
+        )
     except (ValueError, RecursionError) as error:
         raise DamagedInputError(f"cannot read plan {name}: not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -188,6 +190,18 @@ def read_plan(path: Path) -> Plan:
     except OSError as error:
         raise ParedownError(f"cannot read plan {path}: {error.strerror}") from error
     return load_plan(text, str(path))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        # A reviewer may read the first, and a parser take the last.
+        raise ValueError(f"a key twice in {{{', '.join(key for key, _ in pairs)}}}")
+    return unique
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no whole number")
 
 
 def _one_line(value: Any) -> str:

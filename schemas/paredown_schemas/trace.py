@@ -7,8 +7,9 @@ docs/trace-format.md describes the format, trace-1.schema.json each record::
     frame*   u32 length of payload, u32 CRC32 of (length, payload), payload: one msgpack map
 
 A file holds one or more *runs*: a header, the records, a trailer. ``merge`` puts several runs into
-one file. A writer killed at any byte leaves a file that still reads: the reader takes the longest
-valid prefix and calls the run that it ends in partial. Nothing in a file is trusted.
+one file; the trailer of all but the last says that another run follows. A writer killed at any byte
+leaves a file that still reads: the reader takes the longest valid prefix and calls the run that it
+ends in partial. Nothing in a file is trusted.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ VERSION = 1
 # Linux bounds neither the depth of a path nor a command line in a useful way; this bound keeps a
 # lying length from asking for gigabytes.
 MAX_FRAME = 1 << 20
+# Of a command line or of reasons; msgpack reserves memory for what an array claims to hold.
+MAX_ITEMS = 1 << 16
 
 _VERSION = struct.Struct("<I")
 _FRAME_HEAD = struct.Struct("<II")
@@ -39,6 +42,8 @@ _LENGTH = struct.Struct("<I")
 
 # A file name or argument: text as names.py has it in memory, bytes on the wire.
 Name = Annotated[str, "name"]
+# Every other number is a count, an id or a time since the run's start: never negative.
+Signed = Annotated[int, "signed"]
 How = Literal[
     "exec",  # a program that exec named
     "script",  # a script that exec named
@@ -116,7 +121,7 @@ class File:
     exe: Name | None  # None where it is not known for certain
     time: int
     size: int | None
-    mtime: int | None  # ns since the epoch
+    mtime: Signed | None  # ns since the epoch
     device: int | None  # device and inode are evidence, never identity
     inode: int | None
     truncated: bool  # path lacks its beginning: it may mean any path that ends so
@@ -161,6 +166,7 @@ class Trailer:
     verdict: Verdict
     reasons: tuple[str, ...]
     time: int
+    more: bool = False  # another run follows in this file
 
 
 Record = Union[  # noqa: UP007 - evaluated at run time, on Python 3.10 too
@@ -218,8 +224,15 @@ class TraceWriter:
         file.write(MAGIC + _VERSION.pack(VERSION))
 
     def write(self, record: Record) -> None:
-        """Append one record."""
-        payload = msgpack.packb(_to_wire(record), use_bin_type=True)
+        """Append one record.
+
+        Raises:
+            ParedownError: the record is too long, or has a value that no reader would take.
+        """
+        try:
+            payload = msgpack.packb(_to_wire(record), use_bin_type=True)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ParedownError(f"cannot write a {record.TYPE} record: {error}") from error
         if len(payload) > MAX_FRAME:
             raise ParedownError(f"cannot write a {record.TYPE} record: {len(payload)} bytes long")
         length = _LENGTH.pack(len(payload))
@@ -274,13 +287,17 @@ def read_trace_file(file: BinaryIO, name: str) -> Trace:
         if records and isinstance(record, Header):
             damage = "a second header inside a run"
             break
+        if runs and not records and not _more(runs[-1]):
+            damage = "a run behind the last one"
+            break
         records.append(record)
         if isinstance(record, Trailer):
             runs.append(_run(records, ""))
             records = []
     if records:
         runs.append(_run(records, damage or "the recorder ended without a trailer"))
-    elif damage and runs:
+    elif runs and (damage or _more(runs[-1])):
+        damage = damage or "the run that should follow is missing"
         runs[-1] = _partial(runs[-1], f"damaged behind its end: {damage}")
     if not runs:
         raise DamagedInputError(f"cannot read trace {name}: {damage or 'it holds no records'}")
@@ -342,6 +359,10 @@ def _run(records: list[Record], damage: str) -> Run:
     )
 
 
+def _more(run: Run) -> bool:
+    return run.trailer is not None and run.trailer.more
+
+
 def _partial(run: Run, reason: str) -> Run:
     return dataclasses.replace(run, verdict="partial", reasons=(*run.reasons, reason))
 
@@ -361,8 +382,9 @@ def _from_wire(payload: bytes) -> Record:
             strict_map_key=True,
             max_ext_len=0,
             max_map_len=64,
-            max_array_len=MAX_FRAME,
+            max_array_len=MAX_ITEMS,
             ext_hook=_refuse_extension,
+            object_pairs_hook=_map,
         )
     except (ValueError, RecursionError, msgpack.UnpackException) as error:
         raise DamagedInputError("a frame is not one msgpack record") from error
@@ -384,6 +406,13 @@ def _refuse_extension(code: int, _data: bytes) -> Any:
     raise ValueError(f"extension type {code}")
 
 
+def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("a key twice")
+    return unique
+
+
 # A codec per field, made from the dataclass's annotation, so that a record is declared once.
 _Convert = Callable[[Any], Any]
 
@@ -397,26 +426,25 @@ def _codec(hint: Any) -> tuple[_Convert, _Convert]:
     if origin is tuple:
         to_wire, from_wire = _codec(arguments[0])
         return (
-            lambda value: [to_wire(item) for item in value],
+            lambda value: [to_wire(item) for item in _few(value)],
             lambda wire: tuple(from_wire(item) for item in _expect(list, wire)),
         )
+    # The rest is checked both ways: what a writer let through would end the trace for a reader.
     if origin is Literal:
-        return _same, lambda wire: _one_of(arguments, wire)
-    if origin is Annotated:
-        return encode_name, _name_from_wire
+        return (lambda value: _one_of(arguments, value),) * 2
+    if hint == Name:
+        return _name_to_wire, _name_from_wire
+    if hint == Signed:
+        return (lambda value: _expect(int, value),) * 2
     if hint in (str, bool):
-        return _same, lambda wire: _expect(hint, wire)
+        return (lambda value: _expect(hint, value),) * 2
     if hint is int:
-        return _same, _integer
+        return _count, _count
     raise TypeError(hint)
 
 
 def _optional(convert: _Convert) -> _Convert:
     return lambda value: None if value is None else convert(value)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _expect(cls: type, wire: Any) -> Any:
@@ -425,15 +453,30 @@ def _expect(cls: type, wire: Any) -> Any:
     return wire
 
 
-def _integer(wire: Any) -> int:
+def _few(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"{len(items)} items")
+    return items
+
+
+def _count(wire: Any) -> int:
     value: int = _expect(int, wire)
+    if value < 0:
+        raise ValueError(f"negative: {value}")
     return value
 
 
 def _one_of(allowed: Iterable[Any], wire: Any) -> Any:
-    if wire not in allowed:
+    if _expect(str, wire) not in allowed:
         raise ValueError(wire)
     return wire
+
+
+def _name_to_wire(name: str) -> bytes:
+    raw = encode_name(name)
+    if b"\0" in raw:
+        raise ValueError(f"a NUL in {name!r}")
+    return raw
 
 
 def _name_from_wire(wire: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,13 @@ def trace_records(
 
 
 def write_trace(path: Path, *runs: Iterable[Record]) -> Path:
-    """Write runs into one trace file."""
+    """Write runs into one trace file, as ``merge`` does."""
     with path.open("wb") as output:
         writer = TraceWriter(output)
-        for run in runs:
+        for number, run in enumerate(runs, 1):
             for record in run:
-                writer.write(record)
+                if isinstance(record, Trailer):
+                    writer.write(dataclasses.replace(record, more=number < len(runs)))
+                else:
+                    writer.write(record)
     return path

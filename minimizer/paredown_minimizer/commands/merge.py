@@ -64,11 +64,11 @@ def merged(runs: Sequence[Run]) -> bytes:
         writer.write(run.header)
         for record in run.records:
             writer.write(record)
-        writer.write(_trailer(run))
+        writer.write(_trailer(run, more=run is not runs[-1]))
     return file.getvalue()
 
 
-def _trailer(run: Run) -> Trailer:
+def _trailer(run: Run, *, more: bool) -> Trailer:
     """Return a trailer that says what a reader found: of a cut run there is none, or a false one.
 
     Without it the next run's header would end the file there.
@@ -80,6 +80,7 @@ def _trailer(run: Run) -> Trailer:
         verdict=run.verdict,
         reasons=run.reasons,
         time=run.trailer.time if run.trailer else max(times, default=0),
+        more=more,
     )
 
 
