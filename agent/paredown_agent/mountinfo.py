@@ -91,7 +91,7 @@ class MountTable:
 
 def is_below(path: str, directory: str) -> bool:
     """Say whether ``path`` is ``directory`` or lies in it, by components and not by prefix."""
-    return directory == "/" or path == directory or path.startswith(directory + "/")
+    return directory in ("/", path) or path.startswith(directory + "/")
 
 
 def path_in_superblock(mount: Mount, path: str) -> str:

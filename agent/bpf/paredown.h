@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the programs and recorder/programs.py share; a change here is a change there. */
+#ifndef PAREDOWN_H
+#define PAREDOWN_H
+
+#define PATH_ROOM 4096
+#define NAME_ROOM 256
+
+/* What a process is, by thread group id in the agent's pid namespace. */
+struct task {
+	__u64 session;        /* below 2^32 if user space named it */
+	__u64 exe;            /* key of the running program, 0 before a session's first exec */
+	__u64 since;          /* CLOCK_MONOTONIC ns of the last exec of this very process, or 0 */
+	__u64 previous_exe;   /* what ran before that exec */
+	__u64 previous_since;
+};
+
+enum event_kind {
+	EVENT_SESSION = 1,    /* a session began */
+	EVENT_PROGRAM,        /* a program is new to a session, or to an id in it */
+	EVENT_FILE,           /* a file is new to a program */
+};
+
+enum event_use {
+	USE_EXEC = 1,
+	USE_INTERPRETER,
+	USE_LOADER,
+	USE_READ,
+	USE_WRITE,
+};
+
+#define FLAG_TRUNCATED 1
+
+/* Followed by `length` bytes of names, each ending in NUL, from the file up to the root. */
+struct event {
+	__u64 time;           /* CLOCK_MONOTONIC ns */
+	__u64 session;
+	__u64 exe;
+	__u64 inode;
+	__s64 size;
+	__s64 mtime;          /* ns since the epoch */
+	__u32 kind;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 device;         /* s_dev: 12 bits of major, 20 of minor */
+	__u32 mode;
+	__u32 use;
+	__u32 flags;
+	__u32 length;
+	__u32 pad;
+};
+
+enum loss {
+	LOSS_EVENTS,          /* the ring buffer was full */
+	LOSS_TASKS,           /* the table of processes was full */
+	LOSSES,
+};
+
+/* Set before load. */
+struct config {
+	__u32 pid_namespace;  /* inode number of the agent's */
+	__u32 files;          /* emit EVENT_FILE at exec */
+};
+
+#endif

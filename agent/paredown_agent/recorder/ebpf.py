@@ -1,0 +1,151 @@
+"""The recorder that sees opens by BPF programs on the exits of the opening system calls.
+
+The path is walked inside the superblock, in the kernel, and every use is told once per program. It
+sees open, openat, openat2, creat and exec. It does not see io_uring, open_by_handle_at, 32-bit
+programs on a 64-bit kernel (their system calls have no such tracepoints), nor, before Linux 5.17,
+the ELF interpreter, which the minimizer then reads from PT_INTERP. A script is seen when its
+interpreter opens it, and as something read.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Sequence
+
+from paredown_agent.recorder.base import Clock, Probe
+from paredown_agent.recorder.paths import Paths
+from paredown_agent.recorder.programs import (
+    EVENT_FILE,
+    USE_EXEC,
+    USE_INTERPRETER,
+    USE_LOADER,
+    USE_READ,
+    USE_WRITE,
+    Event,
+    Programs,
+)
+from paredown_agent.recorder.sessions import Sessions, check_process
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.trace import File, How, Kind, Loss, Record, SessionKind
+
+_RING = 1 << 22
+_MAX_SEEN = 1 << 18
+_USES: dict[int, How] = {
+    USE_EXEC: "exec",
+    USE_INTERPRETER: "interpreter",
+    USE_LOADER: "loader",
+    USE_READ: "read",
+    USE_WRITE: "write",
+}
+# The file may be gone by now, and is never opened: its name has to do.
+_LIBRARY = re.compile(r"\.so(\.[0-9][^/]*)?\Z")
+
+
+def probe() -> Probe:
+    """Say whether this recorder works on this host."""
+    try:
+        open_recorder(Clock()).close()
+    except ParedownError as error:
+        return Probe(works=False, why=str(error), hint=error.hint)
+    return Probe(works=True)
+
+
+def open_recorder(clock: Clock) -> EbpfRecorder:
+    """Return a recorder that watches nothing yet.
+
+    Raises:
+        ParedownError: the host cannot; ``probe`` says the same.
+    """
+    return EbpfRecorder(clock)
+
+
+class EbpfRecorder:
+    """See ``Recorder``. ``ring`` is the ring buffer's size in bytes."""
+
+    name = "ebpf"
+
+    def __init__(self, clock: Clock, *, ring: int = _RING) -> None:
+        self._clock = clock
+        self._programs = Programs(files=True, ring=ring)
+        self._sessions = Sessions(self._programs, Paths(), clock)
+        self._seen: set[tuple[int, str, How, str | None]] = set()
+
+    def watch(self, directory: int) -> None:
+        """See ``Recorder``."""
+        self._sessions.watch(directory)
+
+    def adopt(self, pid: int, kind: SessionKind) -> int:
+        """See ``Recorder``."""
+        check_process(pid)
+        return self._sessions.adopt(pid, kind)
+
+    def superblock(self, session: int) -> int | None:
+        """See ``Recorder``."""
+        return self._sessions.superblock(session)
+
+    def running(self, session: int) -> bool:
+        """See ``Recorder``."""
+        return self._sessions.running(session)
+
+    def fileno(self) -> int:
+        """See ``Recorder``."""
+        return self._programs.fileno()
+
+    def drain(self) -> Sequence[Record]:
+        """See ``Recorder``."""
+        records = self._sessions.records()
+        for event in self._programs.events():
+            self._sessions.take((event,))
+            records += self._sessions.records()
+            if event.kind == EVENT_FILE:
+                records += self._file(event)
+        lost = self._programs.losses()
+        return [*records, *(Loss(where, count, self._clock.now()) for where, count in lost)]
+
+    def finish(self) -> Sequence[Record]:
+        """See ``Recorder``."""
+        self._programs.detach()
+        return self.drain()
+
+    def close(self) -> None:
+        """See ``Recorder``."""
+        self._programs.close()
+
+    def _file(self, event: Event) -> list[File]:
+        known = self._sessions.get(event.session)
+        exe, how = self._sessions.exe(event.exe), _how(event)
+        if known is None or (key := (known.id, event.path, how, exe)) in self._seen:
+            return []
+        if len(self._seen) >= _MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(key)
+        return [
+            File(
+                path=event.path,
+                how=how,
+                kind=_kind(event.mode),
+                session=known.id,
+                exe=exe,
+                time=self._clock.since(event.time),
+                size=event.size,
+                mtime=event.mtime,
+                device=event.device,
+                inode=event.inode,
+                truncated=event.truncated,
+                held=False,
+            )
+        ]
+
+
+def _how(event: Event) -> How:
+    if stat.S_ISDIR(event.mode):
+        return "directory"
+    how = _USES[event.use]
+    return "library" if how == "read" and _LIBRARY.search(event.path) else how
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return "file"
+    return "directory" if stat.S_ISDIR(mode) else "other"

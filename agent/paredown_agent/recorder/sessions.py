@@ -1,0 +1,212 @@
+"""The sessions of a recording and the programs in them, as the kernel side tells of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from paredown_agent import statx
+from paredown_agent.mountinfo import read_mounts
+from paredown_agent.recorder.base import Clock
+from paredown_agent.recorder.paths import Paths
+from paredown_agent.recorder.programs import (
+    EVENT_PROGRAM,
+    EVENT_SESSION,
+    Event,
+    Programs,
+    TaskState,
+)
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.trace import Process, Record, Session, SessionKind
+
+# Far more programs than an image has; forgetting them costs the exe of later files.
+_MAX_EXES = 65536
+# What the kernel side makes of a file (exe_key) is odd; what is adopted here is even.
+_ADOPTED_EXE_STEP = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A session as the trace has it, and the process that it began with."""
+
+    id: int
+    kind: SessionKind
+    leader: int
+    device: int | None = None  # of the superblock on which it began; None if adopted
+
+
+class Sessions:
+    """Numbers sessions in the order in which they are met, and tells of them once."""
+
+    def __init__(self, programs: Programs, paths: Paths, clock: Clock) -> None:
+        self._programs = programs
+        self._paths = paths
+        self._clock = clock
+        self._known: dict[int, Known] = {}  # by the kernel side's number
+        self._containers: dict[int, tuple[int, int]] = {}  # device: session and pid of its first
+        self._exes: dict[int, str | None] = {}
+        self._next_exe = _ADOPTED_EXE_STEP
+        self._devices: set[int] = set()
+        self._pending: list[Record] = []
+        self.begins = True  # an exec may begin a session
+
+    def watch(self, directory: int) -> None:
+        """Let execs on the superblock of ``directory`` begin sessions, where they may."""
+        device = superblock_device(directory)
+        self._programs.watch(device, begins=self.begins)
+        self._devices.add(device)
+
+    def adopt(self, pid: int, kind: SessionKind) -> int:
+        """See ``Recorder.adopt``."""
+        raw = id_ = len(self._known) + 1
+        self._known[raw] = Known(id_, kind, pid)
+        self._pending.append(Session(id_, kind, pid, self._clock.now()))
+        if kind == "command":
+            self._close()
+        elif kind == "container":
+            self._containers[os.stat(f"/proc/{pid}/root").st_dev] = (raw, pid)
+        self._adopt_tree(raw, pid, started=kind != "command")
+        self._paths.learn(pid)
+        return id_
+
+    def get(self, raw: int) -> Known | None:
+        """Return a session by the kernel side's number."""
+        return self._known.get(raw)
+
+    def superblock(self, session: int) -> int | None:
+        """See ``Recorder``."""
+        found = (known.device for known in self._known.values() if known.id == session)
+        return next(found, None)
+
+    def running(self, session: int) -> bool:
+        """See ``Recorder``."""
+        raw = {raw for raw, known in self._known.items() if known.id == session}
+        states = (self._programs.find_running(pid) for pid, _ in _parents())
+        return any(state is not None and state.session in raw for state in states)
+
+    def exe(self, key: int) -> str | None:
+        """Return the path of a program inside a watched superblock, if that is known."""
+        return self._exes.get(key)
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Learn from the kernel side's events about sessions and programs."""
+        for event in events:
+            if event.kind == EVENT_SESSION:
+                self._begin(event)
+            elif event.kind == EVENT_PROGRAM:
+                self._run(event)
+
+    def records(self) -> list[Record]:
+        """Return the session and process records since the last call."""
+        pending, self._pending = self._pending, []
+        return pending
+
+    def _close(self) -> None:
+        self.begins = False
+        for device in self._devices:
+            self._programs.watch(device, begins=False)
+
+    def _begin(self, event: Event) -> None:
+        id_ = len(self._known) + 1
+        kind: SessionKind = "injected" if self._container_runs(event.device) else "container"
+        if kind == "container":
+            self._containers[event.device] = (event.session, event.pid)
+        self._known[event.session] = Known(id_, kind, event.pid, event.device)
+        self._pending.append(Session(id_, kind, event.pid, self._clock.since(event.time)))
+        self._paths.forget()
+        self._paths.learn(event.pid)
+
+    def _container_runs(self, device: int) -> bool:
+        """A container that was restarted begins anew, often on a device of the same number."""
+        session, pid = self._containers.get(device, (0, 0))
+        state = self._programs.find_running(pid) if session else None
+        return state is not None and state.session == session
+
+    def _run(self, event: Event) -> None:
+        known = self._known.get(event.session)
+        if known is None:
+            return
+        if len(self._exes) >= _MAX_EXES:
+            self._exes.clear()
+        certain = event.device in self._devices and not event.truncated
+        exe = self._exes[event.exe] = event.path if certain else None
+        time = self._clock.since(event.time)
+        self._pending.append(Process(known.id, event.pid, exe, event.uid, event.gid, time))
+
+    def _adopt_tree(self, raw: int, pid: int, *, started: bool) -> None:
+        """A child forked before its parent was put into the table is found by looking again."""
+        adopted: set[int] = set()
+        found = {pid}
+        while found:
+            for member in found:
+                self._put(raw, member, started=started)
+            adopted |= found
+            found = {child for child, parent in _parents() if parent in adopted} - adopted
+            found.discard(os.getpid())  # beside a PID 1, which every orphan is a child of
+
+    def _put(self, raw: int, pid: int, *, started: bool) -> None:
+        state = self._programs.find_running(pid)
+        if state is not None and state.session == raw:
+            return
+        exe = self._adopted_exe(raw, pid) if started else 0
+        self._programs.put(pid, TaskState(session=raw, exe=exe, previous_exe=exe))
+
+    def _adopted_exe(self, raw: int, pid: int) -> int:
+        key, self._next_exe = self._next_exe, self._next_exe + _ADOPTED_EXE_STEP
+        exe = self._exes[key] = self._exe_path(pid)
+        uid, gid = _effective_ids(pid)
+        time = self._clock.now()
+        self._pending.append(Process(self._known[raw].id, pid, exe, uid, gid, time))
+        return key
+
+    def _exe_path(self, pid: int) -> str | None:
+        try:
+            fd = os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            if superblock_device(fd) not in self._devices:
+                return None
+            found = self._paths.find(fd, statx.status(fd), (pid,))
+            return found[0].path if len(found) == 1 and not found[0].truncated else None
+        finally:
+            os.close(fd)
+
+
+def superblock_device(fd: int) -> int:
+    """Return the dev_t of the superblock that an open file lies on.
+
+    st_dev is another number on btrfs, and for files of some overlays; mountinfo has the kernel's.
+    """
+    mount = read_mounts().by_id.get(statx.status(fd, unique=False).mount)
+    return os.fstat(fd).st_dev if mount is None else mount.device
+
+
+def _parents() -> list[tuple[int, int]]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = Path("/proc", name, "stat").read_bytes()
+            except OSError:
+                continue
+            # The second field, the program's name, may hold anything: count from its end.
+            found.append((int(name), int(stat.rpartition(b")")[2].split()[1])))
+    return found
+
+
+def _effective_ids(pid: int) -> tuple[int | None, int | None]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
+    except OSError:
+        return None, None
+    ids = {line[:4]: int(line.split()[2]) for line in lines if line[:4] in (b"Uid:", b"Gid:")}
+    return ids[b"Uid:"], ids[b"Gid:"]
+
+
+def check_process(pid: int) -> None:
+    """Raise ParedownError if there is no process ``pid`` to adopt."""
+    if not Path(f"/proc/{pid}").exists():
+        raise ParedownError(f"cannot record process {pid}: no such process")
