@@ -18,7 +18,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define FMODE_WRITE 2
 #define FMODE_PATH (1 << 14)
-#define FMODE_BACKING (1 << 25)
+#define FMODE_BACKING (1 << 24 | 1 << 25) /* the latter until 6.13 */
 #define AT_BASE 7
 #define MAX_PID_LEVELS 32
 #define MAX_COMPONENTS 256
@@ -403,7 +403,8 @@ static int opened(struct syscall_exit *ctx)
 		return 0;
 	pid = process_number(task);
 	state = bpf_map_lookup_elem(&tasks, &pid);
-	if (!state)
+	/* Without a program yet it is the agent itself, about to become the command. */
+	if (!state || !state->exe)
 		return 0;
 	table = BPF_CORE_READ(task, files, fdt);
 	if (fd >= BPF_CORE_READ(table, max_fds))
@@ -447,19 +448,26 @@ struct found {
 	struct dentry *dentry;
 };
 
+static int on_watched(struct dentry *dentry)
+{
+	__u32 device = BPF_CORE_READ(dentry, d_inode, i_sb, s_dev);
+
+	return bpf_map_lookup_elem(&watched, &device) != 0;
+}
+
 /*
  * An overlay maps a lower layer's file: its inode is that layer's. Its path is the overlay's,
- * since 6.5 in a second field.
+ * since 6.5 in a second field. Should a bit of FMODE_BACKING have another meaning here, what lies
+ * there is no dentry of a watched superblock, and use_file() passes it over.
  */
 static long keep_dentry(struct task_struct *task, struct vm_area_struct *vma, struct found *found)
 {
 	struct file *file = BPF_CORE_READ(vma, vm_file);
 
-	if (bpf_core_type_exists(struct backing_file) &&
+	found->dentry = BPF_CORE_READ(file, f_path.dentry);
+	if (!on_watched(found->dentry) && bpf_core_type_exists(struct backing_file) &&
 	    BPF_CORE_READ(file, f_mode) & FMODE_BACKING)
 		found->dentry = BPF_CORE_READ((struct backing_file *)file, user_path.dentry);
-	else
-		found->dentry = BPF_CORE_READ(file, f_path.dentry);
 	return 0;
 }
 
