@@ -183,7 +183,7 @@ _log: list[str] = []
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    lib = _open_library()
+    lib = open_library()
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments
@@ -191,7 +191,8 @@ def _library() -> ctypes.CDLL:
     return lib
 
 
-def _open_library() -> ctypes.CDLL:
+def open_library() -> ctypes.CDLL:
+    """Return the system's libbpf without signatures; raises ParedownError."""
     for name in ("libbpf.so.1", "libbpf.so.0"):
         try:
             return ctypes.CDLL(name, use_errno=True)

@@ -1,0 +1,7 @@
+"""``python3 -m paredown_agent``."""
+
+import sys
+
+from paredown_agent.cli import main
+
+sys.exit(main())

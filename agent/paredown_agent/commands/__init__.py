@@ -1,0 +1,1 @@
+"""The subcommands of ``paredown-agent``: one small module each."""

@@ -1,0 +1,125 @@
+"""``paredown-agent record``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from paredown_agent.commandline import run_position
+from paredown_schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from paredown_agent.readyfile import ReadyFile
+    from paredown_agent.recorder.base import Clock
+    from paredown_agent.target.base import Target
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command line."""
+    parser = subparsers.add_parser(
+        "record",
+        help="record which files a container uses",
+        usage="paredown-agent record -o FILE [options] [--container NAME | --rootfs DIR] "
+        "[-- COMMAND...]",
+        description="Record which files a container uses until it ends. COMMAND is a docker run "
+        "or podman run, what runs in DIR, or, inside a container, what its entrypoint was.",
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the trace to write")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--rootfs", metavar="DIR", help="run COMMAND in DIR, which never changes")
+    target.add_argument("--container", metavar="NAME", help="attach to a running container")
+    parser.add_argument("--scenario", metavar="NAME", help="the load that runs meanwhile")
+    parser.add_argument(
+        "--duration", type=_duration, metavar="TIME", help="end the recording then: 90s, 5m, 1h"
+    )
+    parser.add_argument(
+        "--recorder", default="auto", metavar="NAME", help="auto, fanotify or ebpf (default: auto)"
+    )
+    parser.add_argument(
+        "--ready-file", metavar="FILE", help="make this file once recording is armed"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the trace")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record as asked; return the exit status.
+
+    Raises:
+        ParedownError: the recording could not begin.
+    """
+    _check(arguments)
+    # Late: what other subcommands and --help do without.
+    from paredown_agent.output import Output  # noqa: PLC0415
+    from paredown_agent.record import FORWARDED, Recording, Request  # noqa: PLC0415
+    from paredown_agent.recorder.base import Clock  # noqa: PLC0415
+    from paredown_agent.recorder.registry import choose  # noqa: PLC0415
+    from paredown_agent.signaldescriptor import SignalDescriptor  # noqa: PLC0415
+
+    clock = Clock()
+    with contextlib.ExitStack() as stack:
+        target = _target(arguments, clock, FORWARDED)
+        stack.callback(target.close)
+        recorder = choose(arguments.recorder, clock)
+        ready = _ready_file(arguments)
+        output = Output(arguments.output, force=arguments.force)
+        signals = SignalDescriptor(FORWARDED)
+        return Recording(
+            target,
+            recorder,
+            clock,
+            output,
+            request=Request(scenario=arguments.scenario, duration=arguments.duration),
+            ready=ready,
+            signals=signals,
+            say=lambda line: print(line, file=sys.stderr),
+        ).run()
+
+
+def _target(arguments: argparse.Namespace, clock: Clock, forwarded: Sequence[int]) -> Target:
+    command = arguments.command
+    if arguments.rootfs is not None:
+        from paredown_agent.target.rootfs import RootfsTarget  # noqa: PLC0415
+
+        return RootfsTarget(arguments.rootfs, command, forwarded)
+    if arguments.container is not None:
+        from paredown_agent.target.container import ContainerTarget  # noqa: PLC0415
+
+        return ContainerTarget(arguments.container, clock)
+    if run_position(command) is not None:
+        from paredown_agent.target.runtime import RuntimeTarget  # noqa: PLC0415
+
+        return RuntimeTarget(command, clock)
+    from paredown_agent.target.command import CommandTarget, step_aside  # noqa: PLC0415
+
+    return CommandTarget(command, step_aside(command))
+
+
+def _ready_file(arguments: argparse.Namespace) -> ReadyFile | None:
+    from paredown_agent.readyfile import ReadyFile  # noqa: PLC0415
+
+    return None if arguments.ready_file is None else ReadyFile(arguments.ready_file)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.container is not None and arguments.command:
+        raise UsageError("cannot record: --container takes no COMMAND, the container runs already")
+    if arguments.container is None and not arguments.command:
+        raise UsageError(
+            "cannot record: there is no COMMAND",
+            hint="paredown-agent record -o app.trace -- docker run IMAGE",
+        )
+
+
+def _duration(text: str) -> float:
+    """Seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"not a time such as 90s, 5m or 1h: {text!r}")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,198 @@
+"""What this host offers to a recording, found by trying; never by a kernel's version."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from paredown_agent import libbpf
+from paredown_agent.recorder.registry import probe_all
+
+FORMAT = "paredown-doctor"
+VERSION = 1
+
+# include/uapi/linux/capability.h
+_SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
+_GRANT = "run as root, or grant it: docker run --cap-add"
+# include/uapi/linux/bpf.h
+_MAP_RINGBUF = 27
+_PROG_TRACING = 26
+_TRACE_FENTRY = 24
+_PAGE = 4096
+# r0 = 0; exit
+_RETURN_ZERO = bytes.fromhex("b7000000000000009500000000000000")
+# include/uapi/linux/fanotify.h
+_CLASS_NOTIF, _MARK_ADD, _MARK_FILESYSTEM, _FAN_OPEN = 0, 1, 0x100, 0x20
+_MARK_IGNORED, _MARK_EVICTABLE = 0x20, 0x200
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a recording may need; ``detail`` says what was found, or why it is not."""
+
+    name: str
+    works: bool
+    detail: str
+    hint: str = ""
+
+
+def diagnose() -> list[Check]:
+    """Try everything, and return what works here, in an order made for reading."""
+    return [*_kernel(), *_capabilities(), *_bpf(), *_fanotify(), *_recorders(), *_programs()]
+
+
+def recorder_works(checks: list[Check]) -> bool:
+    """Say whether this host can record at all."""
+    return any(check.works for check in checks if check.name.startswith("recorder "))
+
+
+def to_json(checks: list[Check]) -> dict[str, Any]:
+    """Return the checks as doctor-1.schema.json describes them."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "works": recorder_works(checks),
+        "checks": [dataclasses.asdict(check) for check in checks],
+    }
+
+
+def _kernel() -> Iterator[Check]:
+    yield Check("kernel", works=True, detail=f"{os.uname().release} {os.uname().machine}")
+    btf = Path("/sys/kernel/btf/vmlinux").exists()
+    yield _check("BTF", btf, "/sys/kernel/btf/vmlinux", "a kernel with CONFIG_DEBUG_INFO_BTF")
+    places = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
+    tracefs = next((str(place.parent) for place in places if place.is_dir()), "")
+    yield _check("tracefs", tracefs, tracefs, "mount -t tracefs nodev /sys/kernel/tracing")
+
+
+def _capabilities() -> Iterator[Check]:
+    status = Path("/proc/self/status").read_text()
+    (text,) = re.findall(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    effective = int(text, 16)
+    for name, number in (("BPF", _BPF), ("PERFMON", _PERFMON), ("SYS_ADMIN", _SYS_ADMIN)):
+        # Before Linux 5.8 CAP_SYS_ADMIN was needed for what the other two allow now.
+        held = effective >> number & 1 or effective >> _SYS_ADMIN & 1
+        yield _check(f"CAP_{name}", held, "effective", f"{_GRANT}={name}")
+
+
+def _bpf() -> Iterator[Check]:
+    missing = libbpf.available()
+    yield _check("libbpf", not missing, "found", "on Debian and Ubuntu: apt-get install libbpf1")
+    if missing:
+        return
+    library = libbpf.open_library()
+    ring = _try(lambda: _ring_buffer(library))
+    yield Check("ring buffer", not ring, ring or "works", "" if not ring else "Linux 5.8 or later")
+    trampoline = _try(lambda: _trampoline(library))
+    hint = "no recorder needs them yet" if trampoline else ""
+    yield Check("trampolines", not trampoline, trampoline or "work", hint)
+
+
+def _fanotify() -> Iterator[Check]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fanotify_mark.argtypes = [
+        *(ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p)
+    ]
+    group = libc.fanotify_init(_CLASS_NOTIF, os.O_RDONLY | os.O_CLOEXEC)
+    if group < 0:
+        cause = os.strerror(ctypes.get_errno())
+        yield Check("fanotify", works=False, detail=cause, hint=f"{_GRANT}=SYS_ADMIN")
+        return
+    tried = (
+        ("fanotify filesystem marks", _MARK_FILESYSTEM, "Linux 4.20 or later"),
+        ("fanotify ignore marks", _MARK_IGNORED, "a kernel with CONFIG_FANOTIFY"),
+        ("fanotify evictable marks", _MARK_IGNORED | _MARK_EVICTABLE, "Linux 5.19 or later"),
+    )
+    try:
+        for name, flags, hint in tried:
+            # Of a memfd's filesystem there is none to mark; nobody reads what is queued here.
+            whole = flags & _MARK_FILESYSTEM
+            target = os.open("/", os.O_RDONLY) if whole else os.memfd_create("probe")
+            failed = libc.fanotify_mark(group, _MARK_ADD | flags, _FAN_OPEN, target, None) < 0
+            cause = os.strerror(ctypes.get_errno()) if failed else "work"
+            yield Check(name, not failed, cause, hint if failed else "")
+            os.close(target)
+    finally:
+        os.close(group)
+
+
+def _recorders() -> Iterator[Check]:
+    for name, probe in probe_all().items():
+        yield Check(f"recorder {name}", probe.works, probe.why or "works", probe.hint)
+
+
+def _programs() -> Iterator[Check]:
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    wanted = (
+        ("runc", "for --rootfs: apt-get install runc"),
+        ("docker", "for docker run and --container: apt-get install docker.io"),
+        ("podman", "for podman run and --container: apt-get install podman"),
+    )
+    for name, hint in wanted:
+        found = shutil.which(name, path=path) or ""
+        yield _check(name, found, found, hint)
+    bcc = importlib.util.find_spec("bcc") is not None or bool(
+        list(Path("/usr/lib/python3/dist-packages").glob("bcc"))
+    )
+    yield _check("BCC", bcc, "found", "for kernels without BTF: apt-get install python3-bpfcc")
+
+
+def _check(name: str, works: object, detail: str, hint: str) -> Check:
+    return Check(name, bool(works), detail if works else "missing", "" if works else hint)
+
+
+def _try(probe: Callable[[], None]) -> str:
+    """Return why it does not work, or nothing."""
+    try:
+        probe()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _ring_buffer(library: ctypes.CDLL) -> None:
+    os.close(_result(library.bpf_map_create(_MAP_RINGBUF, b"probe", 0, 0, _PAGE, None)))
+
+
+class _LoadOptions(ctypes.Structure):
+    """Of bpf/bpf.h: struct bpf_prog_load_opts, as far as it is set here."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("attempts", ctypes.c_int),
+        ("attach_type", ctypes.c_uint),
+        ("skipped", ctypes.c_uint32 * 4),
+        ("attach_btf_id", ctypes.c_uint32),
+        ("attach_prog_fd", ctypes.c_uint32),
+    )
+
+
+def _trampoline(library: ctypes.CDLL) -> None:
+    """Loading is allowed in more places than attaching: both are tried."""
+    function = _result(library.libbpf_find_vmlinux_btf_id(b"bpf_fentry_test1", _TRACE_FENTRY))
+    options = _LoadOptions(ctypes.sizeof(_LoadOptions), 0, _TRACE_FENTRY)
+    options.attach_btf_id = function
+    code = ctypes.create_string_buffer(_RETURN_ZERO, len(_RETURN_ZERO))
+    program = _result(
+        library.bpf_prog_load(
+            _PROG_TRACING, b"probe", b"GPL", code, ctypes.c_size_t(2), ctypes.byref(options)
+        )
+    )
+    try:
+        os.close(_result(library.bpf_raw_tracepoint_open(None, program)))
+    finally:
+        os.close(program)
+
+
+def _result(code: int) -> int:
+    if code < 0:
+        number = ctypes.get_errno() or -code
+        raise OSError(number, os.strerror(number))
+    return code

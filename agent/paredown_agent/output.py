@@ -1,0 +1,137 @@
+"""The trace file while it is written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
+from paredown_schemas.trace import File, Loss, Record, TraceWriter, Trailer
+
+# A killed agent loses what it saw during this time, in seconds.
+_FLUSH_EVERY = 0.5
+
+
+class Output:
+    """A trace file that reads, whenever the agent is killed."""
+
+    def __init__(self, path: str, *, force: bool) -> None:
+        """Open ``path``, which must not exist without ``force``; nothing is written yet.
+
+        Raises:
+            ParedownError: it exists, or cannot be made.
+        """
+        self.path = path
+        self.failure = ""  # why writing ended, if it did
+        self.files: set[str] = set()
+        self.programs: set[str] = set()
+        self.losses = 0
+        self._file_records = 0
+        self._loss_records = 0
+        self._truncated = False
+        self._flushed = 0.0
+        self._new = not os.path.lexists(path)
+        self._file = self._open(force)
+        self._writer: TraceWriter | None = None
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Append records. A file that takes no more is given up, with ``failure`` set.
+
+        The workload must not notice: it goes on, and what was written before still reads.
+        """
+        if self.failure:
+            return
+        try:
+            for record in records:
+                self._write(record)
+            if time.monotonic() - self._flushed > _FLUSH_EVERY:
+                self.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system."""
+        self._flushed = time.monotonic()
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def finish(self, reasons: Iterable[str], now: int) -> list[str]:
+        """Write the trailer and close; return every reason why the trace is partial.
+
+        ``reasons`` are those that the records don't tell; ``now`` is in ns since the start.
+        """
+        lost = [f"lost {self.losses or 'uncounted'} events"] if self._loss_records else []
+        truncated = ["truncated paths"] if self._truncated else []
+        nothing = [] if self.files else ["nothing was recorded"]
+        found = list(dict.fromkeys([*reasons, *lost, *truncated, *nothing]))
+        self.write(
+            [
+                Trailer(
+                    files=self._file_records,
+                    losses=self._loss_records,
+                    verdict="partial" if found else "complete",
+                    reasons=tuple(found),
+                    time=now,
+                )
+            ]
+        )
+        self.close()
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self._give_up(error)
+
+    def discard(self) -> None:
+        """Remove the file, if it was made here: nothing was recorded."""
+        self.close()
+        if self._new:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+    def _open(self, force: bool) -> BinaryIO:
+        # With --force the old trace stays until there is something to put in its place.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if force else os.O_EXCL)
+        try:
+            return os.fdopen(os.open(self.path, flags, 0o666), "wb")
+        except OSError as error:
+            hint = "--force overwrites it" if isinstance(error, FileExistsError) else ""
+            raise ParedownError(
+                f"cannot write {escape_name(self.path)}: {error.strerror}", hint=hint
+            ) from error
+
+    def _write(self, record: Record) -> None:
+        if self._writer is None:
+            with contextlib.suppress(OSError):  # a device or a pipe has no length
+                self._file.truncate(0)
+            self._writer = TraceWriter(self._file)
+        self._writer.write(record)
+        self._count(record)
+
+    def _count(self, record: Record) -> None:
+        if isinstance(record, File):
+            self._file_records += 1
+            self._truncated |= record.truncated
+            self.files.add(record.path)
+            if record.exe is not None:
+                self.programs.add(record.exe)
+        elif isinstance(record, Loss):
+            self._loss_records += 1
+            self.losses += record.count or 0
+
+    def _give_up(self, error: OSError) -> None:
+        if self.failure:
+            return
+        self.failure = f"cannot write {escape_name(self.path)}: {error.strerror}"
+        # What is still in the buffer would be tried, and fail, again.
+        with contextlib.suppress(OSError):
+            self._file.close()

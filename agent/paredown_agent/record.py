@@ -1,0 +1,243 @@
+"""The recording: from the armed recorder to the trailer, and on to the command's end."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import select
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+import paredown_schemas
+from paredown_agent.output import Output
+from paredown_agent.readyfile import ReadyFile
+from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.signaldescriptor import SignalDescriptor
+from paredown_agent.target.base import CommandNotStartedError, Target
+from paredown_schemas.errors import ExitCode
+from paredown_schemas.identity import host_platform
+from paredown_schemas.names import escape_name
+from paredown_schemas.trace import File, Header, Process, Record, Session
+
+# What a command gets when the agent does. SIGWINCH is for those that draw on a terminal.
+FORWARDED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+)
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TURN = 0.1  # seconds: a recorder wants to be drained ten times a second
+_GRACE = 10.0  # seconds from SIGTERM to SIGKILL, as docker gives
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for; ``duration`` in seconds."""
+
+    scenario: str | None = None
+    duration: float | None = None
+
+
+class Recording:
+    """One run of one target into one trace file."""
+
+    def __init__(
+        self,
+        target: Target,
+        recorder: Recorder,
+        clock: Clock,
+        output: Output,
+        *,
+        request: Request,
+        ready: ReadyFile | None,
+        signals: SignalDescriptor,
+        say: Callable[[str], None],
+    ) -> None:
+        """``say`` takes the lines meant for the user."""
+        self._target = target
+        self._recorder = recorder
+        self._clock = clock
+        self._output = output
+        self._request = request
+        self._ready = ready
+        self._signals = signals
+        self._say = say
+        self._sieve = Sieve(target.owns)
+        self._interrupted = 0
+
+    def run(self) -> int:
+        """Record, and return the exit status: the command's own, or 125 without a whole trace.
+
+        Raises:
+            ParedownError: it could not begin; then there is no trace file.
+        """
+        try:
+            self._begin()
+            stopped = self._follow()
+            self._finish()
+        except CommandNotStartedError:
+            self._output.discard()
+            raise
+        finally:
+            # Before the command's end, which may be far: nothing is to be counted any more.
+            self._recorder.close()
+        status = self._outlast(stop=stopped)
+        return int(ExitCode.AGENT_FAILED) if self._output.failure and status == 0 else status
+
+    def _begin(self) -> None:
+        try:
+            self._target.arm(self._recorder)
+            self._output.write([self._header()])
+            self._output.flush()
+            if self._ready is not None:
+                self._ready.appear()
+            self._target.start()
+        except BaseException:
+            self._output.discard()
+            raise
+
+    def _header(self) -> Header:
+        return Header(
+            run=secrets.token_hex(16),
+            agent=paredown_schemas.__version__,
+            kernel=os.uname().release,
+            recorder=self._recorder.name,
+            platform=host_platform(),
+            target=self._target.kind,
+            command=self._target.command,
+            scenario=self._request.scenario,
+            container=self._target.container,
+            start=self._clock.epoch,
+        )
+
+    def _follow(self) -> bool:
+        """Record until the target ends; True if the recording was ended before it."""
+        duration = self._request.duration
+        deadline = None if duration is None else time.monotonic() + duration
+        while not self._target.ended():
+            if self._output.failure:
+                return False
+            remaining = _TURN if deadline is None else min(_TURN, deadline - time.monotonic())
+            if remaining <= 0 or not self._turn(remaining):
+                return True
+        return False
+
+    def _turn(self, timeout: float) -> bool:
+        """One round of everything; False if the user wants the recording to end."""
+        ready = self._wait(timeout, self._recorder.fileno())
+        goes_on = self._forward_signals()
+        # The recorder first: a session's record goes before what the target says about it.
+        self._output.write(self._sieve.pass_on(self._recorder.drain()))
+        self._output.write(self._target.turn(self._recorder, ready))
+        return goes_on
+
+    def _wait(self, timeout: float | None, *others: int) -> dict[int, int]:
+        poll = select.poll()
+        for descriptor, events in self._target.polled().items():
+            poll.register(descriptor, events)
+        for descriptor in (self._signals.fileno(), *others):
+            poll.register(descriptor, select.POLLIN)
+        return dict(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+    def _forward_signals(self) -> bool:
+        goes_on = True
+        for received in self._signals.read():
+            forwarded = self._target.forward(received.number, typed=received.typed)
+            if received.number in _ENDING:
+                self._interrupted += 1
+                goes_on = goes_on and forwarded and self._interrupted < 2
+        return goes_on
+
+    def _finish(self) -> None:
+        self._output.write(self._sieve.pass_on(self._recorder.drain()))
+        self._output.write(self._sieve.pass_on(self._recorder.finish()))
+        self._output.write(self._sieve.rest())
+        records, reasons = self._target.conclude()
+        self._output.write(records)
+        seconds = self._clock.now() / 1e9
+        partial = self._output.finish(reasons, self._clock.now())
+        self._say(self._output.failure or self._summary(partial, seconds))
+
+    def _summary(self, partial: Sequence[str], seconds: float) -> str:
+        path = escape_name(self._output.path)
+        verdict = f"partial ({', '.join(partial)})" if partial else "complete"
+        files = _count(len(self._output.files), "file")
+        programs = _count(len(self._output.programs), "program")
+        seen = f"{files}, {programs} in {_count(self._sieve.sessions, 'session')}"
+        source = escape_name(self._target.source() or "SOURCE")
+        following = f"paredown plan {source} --trace {path} -o plan.json"
+        return f"Recorded {seen} in {seconds:.0f} s: {verdict}. Wrote {path}. Next: {following}"
+
+    def _outlast(self, *, stop: bool) -> int:
+        """Wait for the command; one that ran only to be recorded is ended."""
+        deadline = None
+        if stop:
+            self._target.stop(signal.SIGTERM)
+            deadline = time.monotonic() + _GRACE
+        while (status := self._target.status()) is None:
+            self._wait(None if deadline is None else deadline - time.monotonic())
+            self._forward_signals()
+            if deadline is not None and time.monotonic() >= deadline:
+                self._target.stop(signal.SIGKILL)
+                deadline = None
+        return status
+
+
+class Sieve:
+    """Lets through what the target's own sessions did, once it is known whose a session is."""
+
+    def __init__(self, owns: Callable[[Session], bool | None]) -> None:
+        """``owns`` says whose a session is, or None while it cannot know."""
+        self._owns = owns
+        self._undecided: dict[int, Session] = {}
+        self._decided: dict[int, bool] = {}
+        self._held: list[Record] = []
+
+    @property
+    def sessions(self) -> int:
+        """Return how many sessions are the target's, as far as that is known."""
+        return sum(self._decided.values()) + len(self._undecided)
+
+    def pass_on(self, records: Sequence[Record]) -> list[Record]:
+        """Return, of ``records`` and those held back before, what is the target's for certain."""
+        for record in records:
+            if isinstance(record, Session):
+                self._undecided[record.id] = record
+        self._decide()
+        passed: list[Record] = []
+        held: list[Record] = []
+        for record in [*self._held, *records]:
+            owned = self._owner(record)
+            if owned is not False:
+                (held if owned is None else passed).append(record)
+        self._held = held
+        return passed
+
+    def rest(self) -> list[Record]:
+        """Return what is still undecided: a file too many is safe, one too few is not."""
+        held, self._held = self._held, []
+        return held
+
+    def _decide(self) -> None:
+        for number, session in list(self._undecided.items()):
+            owned = self._owns(session)
+            if owned is not None:
+                self._decided[number] = owned
+                del self._undecided[number]
+
+    def _owner(self, record: Record) -> bool | None:
+        if isinstance(record, Session):
+            return self._decided.get(record.id)
+        if isinstance(record, (File, Process)):
+            return self._decided.get(record.session)
+        return True
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
