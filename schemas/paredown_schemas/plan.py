@@ -242,10 +242,20 @@ def _from_json(hint: Any, value: Any) -> Any:
     """The schema has been checked, so only the shape is mapped here."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = _hints(hint)
-        return hint(**{key: _from_json(hints[key], item) for key, item in value.items()})
+        return hint(
+            **{
+                name: _from_json(field, value[name]) if name in value else _absent(field)
+                for name, field in hints.items()
+            }
+        )
     if typing.get_origin(hint) is tuple:
         return tuple(_from_json(typing.get_args(hint)[0], item) for item in value)
     return unescape_name(value) if isinstance(value, str) else value
+
+
+def _absent(hint: Any) -> Any:
+    """Return what ``_to_json`` leaves out of a record."""
+    return () if typing.get_origin(hint) is tuple else None
 
 
 @functools.cache

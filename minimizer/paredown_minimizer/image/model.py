@@ -141,6 +141,13 @@ class Tree(Mapping[str, Entry]):
                 here = step
         return Resolved(here, tuple(links))
 
+    def leads_to_directory(self, path: str) -> bool:
+        """Say whether an entry is a directory, or a link that ends at one."""
+        if self._entries[path].type == "symlink":
+            resolved = self.resolve(path)
+            return resolved is not None and self._entries[resolved.path].type == "directory"
+        return self._entries[path].type == "directory"
+
     def canonical(self, path: str) -> str:
         """Return ``path`` with the symlinks of its directories resolved, existing or not.
 

@@ -1,0 +1,246 @@
+"""What stays, from what was used: how far each kind of evidence reaches.
+
+Primary evidence (traced, root, pinned) and all that it leads to closes over linked, interpreter,
+rule, derived, and over symlinks both ways. What is only owned, by a package that stays whole or by
+nobody, closes over linked and over its own links' targets, no further: closing over the
+interpreters of every script that a package brings, or over Depends, would keep half of the image.
+Breadth first, so that each path is reached by a shortest chain.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from paredown_minimizer.contents import Contents
+from paredown_minimizer.distributions import source_of_bytecode
+from paredown_minimizer.elf import Elf
+from paredown_minimizer.image.model import join, parent
+from paredown_minimizer.loader import Context, Loader
+from paredown_minimizer.packages.base import Inventory
+from paredown_minimizer.rulebook import Rulebook
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Evidence
+
+# How a traced script was started; and where commands lie (hier(7)), which are started by name.
+_STARTED = {"exec", "script", "interpreter"}
+_COMMANDS = ("/bin", "/sbin")
+
+
+class Reach(enum.IntEnum):
+    """How far what holds a path reaches; lower is further."""
+
+    PRIMARY = 0
+    OWNED = 1
+    ALONE = 2  # holds neither a package nor other paths: links to directories, licences, derived
+
+
+class BlockedError(Exception):
+    """Something primary needs a path that a pin removes; the chain starts with that path."""
+
+    def __init__(self, chain: tuple[Evidence, ...]) -> None:
+        """Take the chain of evidence."""
+        super().__init__(chain)
+        self.chain = chain
+
+
+class Closure:
+    """The evidence of one decision, grown until nothing new follows."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        inventory: Inventory,
+        loader: Loader,
+        rulebook: Rulebook,
+        *,
+        whole: bool,
+        blocked: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Begin with nothing; ``whole``: used packages stay whole; ``blocked``: pins remove it."""
+        self.evidence: dict[str, Evidence] = {}
+        self.reach: dict[str, Reach] = {}
+        self.whole_packages: set[str] = set()
+        self._contents = contents
+        self._tree = contents.image.tree
+        self._inventory = inventory
+        self._loader = loader
+        self._rulebook = rulebook
+        self._whole = whole
+        self._blocked = blocked
+        self._queue: collections.deque[tuple[str, Context | None]] = collections.deque()
+        self._linked: set[tuple[str, Context]] = set()
+
+    def hold(self, name: str, reach: Reach, kind: Evidence) -> bool:
+        """Hold what ``name`` leads to, with the links passed on the way; False if nothing is there.
+
+        ``kind`` is the evidence, its path still to be resolved.
+        """
+        resolved = self._tree.resolve(name, follow_last=False)
+        if resolved is None:
+            return False
+        for link in resolved.links:
+            self._add(link, Reach.ALONE, Evidence(link, "symlink", resolved.path, "on its way"))
+        self._add(resolved.path, reach, dataclasses.replace(kind, path=resolved.path))
+        return True
+
+    def hold_by_rules(self) -> None:
+        """Hold what every image keeps."""
+        for firing in self._rulebook.of_image():
+            for name in firing.names:
+                self.hold(name, Reach.PRIMARY, Evidence("", "rule", None, firing.rule))
+
+    def run(self) -> None:
+        """Follow everything held until nothing new follows."""
+        while self._queue:
+            path, context = self._queue.popleft()
+            entry = self._tree[path]
+            reach = self.reach[path]
+            if entry.type == "symlink":
+                self._follow_link(path, entry.target or "", reach)
+            elif entry.type == "file":
+                self._follow_file(path, reach, context)
+            if reach == Reach.PRIMARY and entry.type != "directory":
+                self._follow_primary(path)
+            if reach != Reach.ALONE and not self._tree.leads_to_directory(path):
+                self._hold_packages(path)
+
+    def chain(self, path: str) -> tuple[Evidence, ...]:
+        """Return the evidence from ``path`` to what nothing else has to hold."""
+        chain = []
+        while path in self.evidence and self.evidence[path] not in chain:
+            chain.append(self.evidence[path])
+            path = chain[-1].by or ""
+        return tuple(chain)
+
+    def _add(
+        self, path: str, reach: Reach, evidence: Evidence, context: Context | None = None
+    ) -> None:
+        if path in self._blocked:
+            if reach == Reach.PRIMARY:
+                raise BlockedError((evidence, *self.chain(evidence.by or "")))
+            return
+        known = self.reach.get(path)
+        if known is None or reach < known:
+            self.reach[path] = reach
+            self.evidence[path] = evidence
+            self._queue.append((path, context))
+        elif context is not None and (path, context) not in self._linked:
+            self._queue.append((path, context))
+
+    def _follow_link(self, path: str, target: str, reach: Reach) -> None:
+        name = target if target.startswith("/") else join(parent(path), target)
+        # A link to a directory keeps the directory, so that it does not dangle, and no more.
+        reach = Reach.ALONE if self._tree.leads_to_directory(path) else reach
+        self.hold(name, reach, Evidence("", "symlink", path, "its target"))
+
+    def _follow_file(self, path: str, reach: Reach, context: Context | None) -> None:
+        if reach == Reach.ALONE:
+            return
+        elf = self._contents.elf(path)
+        if elf is not None:
+            self._follow_elf(path, elf, reach, context or self._loader.context(elf))
+        elif reach == Reach.PRIMARY:
+            self._follow_script(path)
+
+    def _follow_elf(self, path: str, elf: Elf, reach: Reach, context: Context) -> None:
+        if (path, context) in self._linked:
+            return
+        self._linked.add((path, context))
+        if elf.interpreter:
+            self.hold(elf.interpreter, reach, Evidence("", "linked", path, "PT_INTERP"))
+        below = self._loader.inherited(path, elf, context)
+        for soname in (*elf.needed, *elf.dlopened):
+            for name in self._loader.find(path, elf, soname, context):
+                self.hold(name, reach, Evidence("", "linked", path, soname))
+                resolved = self._tree.resolve(name)
+                if below != Context("glibc") and resolved is not None:
+                    evidence = Evidence(resolved.path, "linked", path, soname)
+                    self._add(resolved.path, reach, evidence, below)
+
+    def _follow_script(self, path: str) -> None:
+        shebang = self._contents.shebang(path) if self._is_started(path) else None
+        if shebang is None:
+            return
+        self.hold(shebang.interpreter, Reach.PRIMARY, Evidence("", "interpreter", path))
+        if shebang.command:
+            for name in self._rulebook.facts.commands(shebang.command):
+                self.hold(name, Reach.PRIMARY, Evidence("", "interpreter", path, shebang.command))
+
+    def _is_started(self, path: str) -> bool:
+        """Say whether the kernel would read a script's first line, and not a program its text.
+
+        Many a module is executable and begins with a shebang; importing it starts nothing.
+        """
+        evidence = self.evidence[path]
+        if not self._tree[path].mode & 0o111:
+            return False
+        if evidence.kind == "traced":
+            return not _STARTED.isdisjoint(evidence.how)
+        if evidence.kind in ("rule", "symlink", "derived", "linked"):
+            return parent(path).endswith(_COMMANDS)
+        return True
+
+    def _follow_primary(self, path: str) -> None:
+        for link in self._links_to.get(path, ()):
+            self._add(link, Reach.PRIMARY, Evidence(link, "symlink", path, "links to it"))
+        for source in self._sources(path):
+            if source in self._tree:
+                self._add(source, Reach.PRIMARY, Evidence(source, "derived", path, "its source"))
+        elf = self._contents.elf(path) if self._tree[path].type == "file" else None
+        for firing in self._rulebook.of_path(path, elf):
+            for name in firing.names:
+                self.hold(name, Reach.PRIMARY, Evidence("", "rule", path, firing.rule))
+
+    def _sources(self, path: str) -> Iterator[str]:
+        """What a used path was made from stays: paths, and of packages what says that they do."""
+        for source in sorted(self._inventory.derived.get(path, ())):
+            yield source if source.startswith("/") else self._face(source)
+        if (compiled_from := source_of_bytecode(path)) is not None:
+            yield compiled_from
+
+    def _face(self, package: str) -> str:
+        """Return the path that holds a package of which no single path is used."""
+        files = sorted(
+            p for p in self._inventory.owned[package] if not self._tree.leads_to_directory(p)
+        )
+        licence = [path for path in files if path.endswith("/copyright")]
+        return next(iter(licence + files), "")
+
+    def _hold_packages(self, path: str) -> None:
+        if not self._whole:
+            return
+        for package in sorted(self._inventory.owners.get(path, frozenset()) - self.whole_packages):
+            self.whole_packages.add(package)
+            self.hold_all(self._inventory.owned[package], package)
+
+    def hold_all(self, paths: Iterable[str], package: str | None) -> None:
+        """Hold what stays as one whole: a package's files, or the application's."""
+        for path in sorted(paths):
+            if self._tree[path].type != "directory":
+                self._add(path, Reach.OWNED, Evidence(path, "owned", package))
+
+    @functools.cached_property
+    def _links_to(self) -> Mapping[str, list[str]]:
+        """Every link by the file it resolves to; no recorder sees links."""
+        links: dict[str, list[str]] = {}
+        for path, entry in self._tree.items():
+            if entry.type == "symlink" and (resolved := self._tree.resolve(path)) is not None:
+                links.setdefault(resolved.path, []).append(path)
+        return links
+
+
+def describe(evidence: Evidence) -> str:
+    """Return one piece of evidence as a person reads it."""
+    words = [f"{escape_name(evidence.path)}: {evidence.kind}"]
+    if evidence.by:
+        words.append(f"by {escape_name(evidence.by)}")
+    if evidence.detail:
+        words.append(f"({escape_name(evidence.detail)})")
+    if evidence.scenarios:
+        words.append(f"in {', '.join(map(escape_name, evidence.scenarios))}")
+    return " ".join(words)

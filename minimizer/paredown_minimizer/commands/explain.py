@@ -1,0 +1,27 @@
+"""``paredown explain plan.json PATH|PACKAGE``: the chain of evidence, or why nothing holds it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from paredown_schemas.plan import read_plan
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the arguments."""
+    parser = subparsers.add_parser("explain", help="why a plan keeps or removes a path or package")
+    parser.add_argument("plan", metavar="PLAN", type=Path)
+    parser.add_argument(
+        "subject", metavar="PATH|PACKAGE", help="a path of the image, or NAME or NAME:ARCHITECTURE"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation; raises ParedownError."""
+    from paredown_minimizer.explain import explain  # noqa: PLC0415
+
+    for line in explain(read_plan(arguments.plan), arguments.subject):
+        print(line)
+    return 0

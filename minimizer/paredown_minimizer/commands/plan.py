@@ -1,0 +1,88 @@
+"""``paredown plan SOURCE --trace T…``: decide what of an image stays."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+from paredown_minimizer.output import (
+    add_output_options,
+    human_size,
+    percent_gone,
+    plural,
+    say,
+    write_output,
+)
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Plan
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the arguments."""
+    parser = subparsers.add_parser("plan", help="decide what of an image stays, from traces")
+    parser.add_argument("source", metavar="SOURCE", help="the image that was recorded")
+    parser.add_argument(
+        "--trace",
+        metavar="TRACE",
+        type=Path,
+        action="extend",
+        nargs="+",
+        required=True,
+        help="what paredown-agent recorded; may be given several times",
+    )
+    parser.add_argument("--policy", metavar="FILE", type=Path, help="what people decided")
+    parser.add_argument(
+        "--granularity",
+        choices=("package", "file"),
+        default="package",
+        help="keep used packages whole (default), or of them only what evidence holds",
+    )
+    parser.add_argument(
+        "--accept-partial",
+        action="store_true",
+        help="plan from traces that may lack something that was used",
+    )
+    add_output_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the plan; raises ParedownError."""
+    # Imported late: what --help does not wait for.
+    from paredown_minimizer import traced  # noqa: PLC0415
+    from paredown_minimizer.decide import decide  # noqa: PLC0415
+    from paredown_minimizer.image.source import open_image  # noqa: PLC0415
+    from paredown_minimizer.packages.registry import find_manager  # noqa: PLC0415
+    from paredown_minimizer.policy import Policy, read_policy  # noqa: PLC0415
+    from paredown_schemas.plan import dump_plan  # noqa: PLC0415
+
+    policy = read_policy(arguments.policy) if arguments.policy else Policy()
+    runs = traced.read_runs(arguments.trace, accept_partial=arguments.accept_partial)
+    with contextlib.closing(open_image(arguments.source)) as image:
+        traced.refuse_other_images(runs, image)
+        manager = find_manager(image)
+        decision = decide(image, manager, runs, policy, arguments.granularity)
+    write_output(arguments.output, dump_plan(decision.plan), force=arguments.force)
+    for warning in decision.warnings:
+        say(f"warning: {warning}")
+    if manager is None:
+        say("warning: no package manager is known here: everything counts as the application")
+    _summarize(decision.plan, arguments)
+    return 0
+
+
+def _summarize(plan: Plan, arguments: argparse.Namespace) -> None:
+    before, after = plan.before, plan.after
+    say(
+        f"Keeps {plural(after.packages, 'package')} of {before.packages:,}, "
+        f"{human_size(after.bytes)} of {human_size(before.bytes)} "
+        f"({percent_gone(before.bytes, after.bytes)} gone), "
+        f"{plural(after.files, 'file')} of {before.files:,}."
+    )
+    if arguments.output != "-":
+        plan_file = escape_name(shlex.quote(arguments.output))
+        source = escape_name(shlex.quote(arguments.source))
+        say(f"Wrote {escape_name(arguments.output)}. Next: paredown diff {plan_file}")
+        say(f"Then: paredown apply {plan_file} {source} -o dir:slim")

@@ -1,0 +1,124 @@
+"""Why a plan keeps or removes something, from the plan alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from paredown_minimizer.closure import describe
+from paredown_minimizer.image.model import join
+from paredown_minimizer.review import PackageReview, review_plan
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Evidence, Plan, Risk
+
+_SHOWN = 10
+
+
+def explain(plan: Plan, subject: str) -> list[str]:
+    """Return the explanation of a path (it begins with a slash) or a package, in lines.
+
+    Raises:
+        ParedownError: the plan knows no such package.
+    """
+    if subject.startswith("/"):
+        return list(_path(plan, "/" + "/".join(filter(None, subject.split("/")))))
+    found = [
+        review
+        for reviews in review_plan(plan).packages.values()
+        for review in reviews
+        if subject in (review.key, review.decision.name)
+    ]
+    if not found:
+        raise ParedownError(
+            f"cannot explain {escape_name(subject)}: the image has no such package",
+            hint="a path begins with a slash",
+        )
+    return [line for review in found for line in _package(plan, review)]
+
+
+def _path(plan: Plan, path: str) -> Iterator[str]:
+    name = escape_name(path)
+    owner, gone = _removed(plan, path)
+    if not gone:
+        evidence = {record.path: record for record in plan.evidence}
+        if path in evidence:
+            yield f"{name} stays:"
+            yield from _chain(evidence, evidence[path])
+        else:
+            yield (
+                f"{name} stays, if the image has it: with its package, with what it was made from, "
+                "or as part of the application"
+            )
+        return
+    reasons = [record.reason for record in plan.paths if record.path == path and record.reason]
+    if reasons:
+        yield f"{name} goes: {escape_name(reasons[0])}"
+    else:
+        of = f", of {escape_name(owner)}," if owner else ""
+        yield f"{name}{of} goes: nothing that was used leads to it"
+    yield from _named_by(risk for risk in plan.risks if risk.path == path)
+
+
+def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
+    decision = review.decision
+    key = escape_name(review.key)
+    if decision.action == "remove":
+        yield f"{key} {decision.version} goes: nothing that was used leads to any of its files"
+        yield from _named_by(risk for risk in plan.risks if risk.package == review.key)
+        return
+    if decision.action == "keep":
+        yield f"{key} {decision.version} stays whole ({decision.files} files)"
+    else:
+        files = f"{decision.kept_files} of {decision.files} files"
+        yield f"{key} {decision.version} is trimmed to {files}"
+    own = [record for record in plan.evidence if record.package == review.key]
+    if review.strongest is None:
+        yield "  beside what stays"
+        return
+    yield from _chain({record.path: record for record in plan.evidence}, review.strongest)
+    others = [record for record in own if record != review.strongest]
+    for record in others[:_SHOWN]:
+        yield f"  also {describe(record)}"
+    if len(others) > _SHOWN:
+        yield f"  and {len(others) - _SHOWN} more"
+
+
+def _chain(evidence: dict[str, Evidence], start: Evidence) -> Iterator[str]:
+    """Follow what needs what up to where it begins; a package's chain goes on at what holds it."""
+    seen: set[str] = set()
+    record: Evidence | None = start
+    depth = 1
+    while record is not None and record.path not in seen:
+        seen.add(record.path)
+        yield f"{'  ' * depth}{describe(record)}"
+        depth += 1
+        if record.kind == "owned" and record.by:
+            record = _holder(evidence.values(), record.by, seen)
+        else:
+            record = evidence.get(record.by or "")
+
+
+def _holder(evidence: Iterable[Evidence], package: str, seen: set[str]) -> Evidence | None:
+    """Return what made a package stay whole; never what it holds itself."""
+    held = (
+        record
+        for record in evidence
+        if record.package == package and record.kind != "owned" and record.path not in seen
+    )
+    return next(held, None)
+
+
+def _removed(plan: Plan, path: str) -> tuple[str | None, bool]:
+    for record in plan.removed:
+        for name in record.names:
+            if join(record.directory, name) == path:
+                return record.package, True
+    return None, False
+
+
+def _named_by(risks: Iterable[Risk]) -> Iterator[str]:
+    named = list(risks)
+    for risk in named[:_SHOWN]:
+        yield f"  risk: {escape_name(risk.named_by)} names {escape_name(risk.path)}"
+    if len(named) > _SHOWN:
+        yield f"  and {len(named) - _SHOWN} more names"

@@ -1,0 +1,85 @@
+"""What rules ask an image: values for the placeholders of their patterns."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+
+from paredown_minimizer import distributions
+from paredown_minimizer.contents import Contents
+
+# What container runtimes set where an image sets none (moby, oci.DefaultPathEnvUnix).
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NSSWITCH = "/etc/nsswitch.conf"
+# nsswitch.conf(5): a service, or an action such as [NOTFOUND=return].
+_ACTION = re.compile(r"\[[^]]*\]")
+_COMMON_LICENCE = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9])")
+
+
+class Facts:
+    """An image and the environment that its configuration gives to programs."""
+
+    def __init__(self, contents: Contents) -> None:
+        """Read the environment."""
+        self.contents = contents
+        settings = contents.image.config.get("config") or {}
+        lines = [line for line in settings.get("Env") or [] if isinstance(line, str)]
+        self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
+        self.directory = settings.get("WorkingDir") or "/"
+
+    def commands(self, name: str) -> list[str]:
+        """Return what execvp(3) would start for ``name``: one path, or none."""
+        tree = self.contents.image.tree
+        path = self.environment.get("PATH") or _DEFAULT_PATH
+        directories = [self.directory] if "/" in name else path.split(":")
+        for directory in directories:
+            candidate = posixpath.join(self.directory, directory, name)
+            resolved = tree.resolve(candidate)
+            entry = resolved and tree[resolved.path]
+            if entry and entry.type == "file" and entry.mode & 0o111:
+                return [candidate]
+        return []
+
+
+def _name_services(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    lines = facts.contents.text(_NSSWITCH).splitlines()
+    entries = [line.split("#")[0].partition(":")[2] for line in lines]
+    return sorted({word for entry in entries for word in _ACTION.sub(" ", entry).split()})
+
+
+def _time_zones(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    # tzset(3): ":Area/City", a path, or a POSIX rule, which names no file.
+    zone = facts.environment.get("TZ", "").lstrip(":")
+    return [zone.removeprefix("/usr/share/zoneinfo/")] if zone else []
+
+
+def _locales(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    """locale(7): language_TERRITORY.codeset@modifier, of which each suffix may be left out."""
+    names: set[str] = set()
+    for variable, value in facts.environment.items():
+        if variable == "LANG" or variable.startswith("LC_"):
+            language, dot, codeset = value.partition(".")
+            # glibc's _nl_normalize_codeset: letters and digits alone, in lower case.
+            normal = "".join(filter(str.isalnum, codeset)).lower()
+            names |= {value, language, f"{language}{dot}{normal}"}
+    return sorted(name for name in names if name and "/" not in name)
+
+
+def _common_licences(facts: Facts, captures: Mapping[str, str]) -> list[str]:
+    text = facts.contents.text(f"/usr/share/doc/{captures['package']}/copyright")
+    return sorted(set(_COMMON_LICENCE.findall(text)))
+
+
+def _distribution_files(facts: Facts, captures: Mapping[str, str]) -> list[str]:
+    site = f"{captures['root']}/{captures['kind']}-packages"
+    return distributions.files_of_module(facts.contents, site, captures["module"])
+
+
+FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
+    "name_service": _name_services,
+    "time_zone": _time_zones,
+    "locale": _locales,
+    "common_licence": _common_licences,
+    "distribution_file": _distribution_files,
+}

@@ -1,0 +1,182 @@
+"""What goes along with what: licences, derived files, links, directories.
+
+Nothing here holds a package. It settles what stays beside the evidence, so that what is left is a
+tree that fits together: no link dangles that resolved before, and every directory has a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from paredown_minimizer.closure import Closure, Reach
+from paredown_minimizer.image.model import Tree, is_below, parent
+from paredown_minimizer.packages.base import Inventory
+from paredown_minimizer.rulebook import Rulebook
+from paredown_schemas.plan import Evidence
+
+# Where distributions' maintainer scripts put links (hier(7)); elsewhere links are the application's
+# own, such as a virtual environment's python.
+_DISTRIBUTION = ("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/usr", "/var")
+_LOCAL = ("/usr/local",)
+
+
+class Fate:
+    """Settles one decision, once the closure of its evidence is complete."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        inventory: Inventory,
+        closure: Closure,
+        rulebook: Rulebook,
+        blocked: AbstractSet[str],
+    ) -> None:
+        """Settle nothing yet; ``blocked`` paths go by a person's decision."""
+        self._tree = tree
+        self._inventory = inventory
+        self._closure = closure
+        self._rulebook = rulebook
+        self._blocked = blocked
+
+    def hold_unowned(self) -> None:
+        """Hold what no package lists and nothing derives: the application, one whole."""
+        unowned = (path for path in self._tree if self._is_unowned(path))
+        self._closure.hold_all((p for p in unowned if not self._made_by_scripts(p)), None)
+        self._closure.run()
+
+    def settle(self) -> set[str]:
+        """Return every path that stays; to be called when the closure has run."""
+        self._hold_aliases()
+        while self._hold_licences() or self._hold_derived() or self._hold_script_links():
+            self._closure.run()
+        kept = {p for p in self._closure.reach if p not in self._blocked}
+        kept |= self._inventory.database
+        kept |= self._directories(kept)
+        for link in self._links_to_directories(kept):
+            kept |= {link, *_parents(link)}
+        self._drop_dangling(kept)
+        return kept
+
+    def left(self, *, licences: bool) -> set[str]:
+        """Return the packages of which a file is held; ``licences`` alone count if true."""
+        return {
+            package
+            for path, reach in self._closure.reach.items()
+            if (licences or reach != Reach.ALONE) and not self._tree.leads_to_directory(path)
+            for package in self._inventory.owners.get(path, ())
+        }
+
+    def _is_unowned(self, path: str) -> bool:
+        inventory = self._inventory
+        return (
+            path not in inventory.owners
+            and path not in inventory.derived
+            and path not in inventory.database
+        )
+
+    def _made_by_scripts(self, path: str) -> bool:
+        return (
+            self._tree[path].type == "symlink"
+            and any(is_below(path, area) for area in _DISTRIBUTION)
+            and not any(is_below(path, area) for area in _LOCAL)
+        )
+
+    def _hold(self, path: str, evidence: Evidence) -> bool:
+        if path in self._closure.reach or path in self._blocked:
+            return False
+        return self._closure.hold(path, Reach.ALONE, evidence)
+
+    def _hold_aliases(self) -> None:
+        """A link to a directory through which something used may have been reached stays."""
+        used: dict[str, str] = {}
+        for path, evidence in self._closure.evidence.items():
+            if self._closure.reach[path] == Reach.PRIMARY and evidence.kind != "rule":
+                for directory in _parents(path):
+                    used.setdefault(directory, path)
+        for path, entry in self._tree.items():
+            if entry.type == "symlink" and (resolved := self._tree.resolve(path)) is not None:
+                by = used.get(resolved.path)
+                if by is not None and self._tree[resolved.path].type == "directory":
+                    self._hold(path, Evidence("", "symlink", by, "a way to it"))
+        self._closure.run()
+
+    def _hold_licences(self) -> bool:
+        changed = False
+        held = sorted(self._closure.evidence)
+        for key in sorted(self.left(licences=True)):
+            firings = list(self._rulebook.of_package(self._inventory.packages[key].name))
+            owned = self._inventory.owned[key]
+            by = next((path for path in held if path in owned), None) if firings else None
+            for firing in firings:
+                for name in firing.names:
+                    changed |= self._hold(name, Evidence("", "rule", by, firing.rule))
+        return changed
+
+    def _hold_derived(self) -> bool:
+        left = self.left(licences=False)
+        changed = False
+        for path, sources in self._inventory.derived.items():
+            stays = (s for s in sorted(sources) if s in left or s in self._closure.reach)
+            by = next(stays, None)
+            if by is not None and self._target_stays(path):
+                changed |= self._hold(path, Evidence("", "derived", by))
+        return changed
+
+    def _hold_script_links(self) -> bool:
+        changed = False
+        for path in self._tree:
+            if self._is_unowned(path) and self._made_by_scripts(path) and self._target_stays(path):
+                changed |= self._hold(path, Evidence("", "symlink", None, "its target stays"))
+        return changed
+
+    def _target_stays(self, path: str) -> bool:
+        """Say so of a link whose file is held, or that dangled before; and of all that is no link.
+
+        Links to directories are judged when it is known which directories stay.
+        """
+        if self._tree[path].type != "symlink":
+            return True
+        resolved = self._tree.resolve(path)
+        return resolved is None or resolved.path in self._closure.reach
+
+    def _directories(self, kept: AbstractSet[str]) -> set[str]:
+        """A directory stays with what is in it, and with a package or person that made it empty."""
+        stays: set[str] = {parent for path in kept for parent in _parents(path)}
+        left = self.left(licences=True)
+        for path in reversed(list(self._tree)):
+            if path in kept or path in stays or self._tree[path].type != "directory":
+                continue
+            owners = self._inventory.owners.get(path)
+            if owners:
+                own = not owners.isdisjoint(left)
+            else:
+                own = path not in self._inventory.derived and not self._tree.children.get(path)
+            if own and path not in self._blocked:
+                stays |= {path, *_parents(path)}
+        return stays
+
+    def _links_to_directories(self, kept: AbstractSet[str]) -> Iterator[str]:
+        for path in self._tree:
+            if path in kept or path in self._blocked or self._tree[path].type != "symlink":
+                continue
+            free = self._is_unowned(path) and self._made_by_scripts(path)
+            resolved = self._tree.resolve(path)
+            if free and resolved is not None and resolved.path in kept:
+                yield path
+
+    def _drop_dangling(self, kept: set[str]) -> None:
+        """Let links go whose target goes; each may be on another's way."""
+        links = [path for path in kept if self._tree[path].type == "symlink"]
+        while dangling := [path for path in links if path in kept and self._dangles(path, kept)]:
+            kept.difference_update(dangling)
+
+    def _dangles(self, path: str, kept: AbstractSet[str]) -> bool:
+        resolved = self._tree.resolve(path)
+        return resolved is not None and not kept >= {resolved.path, *resolved.links}
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path != "/":
+        path = parent(path)
+        yield path

@@ -1,0 +1,137 @@
+"""policy.yaml, version 1: what people decided, with their reasons.
+
+    version: 1
+    pins:
+      - keep: /usr/share/app/**
+        reason: loaded once a year
+      - remove: package:tzdata-legacy
+        reason: not ours
+
+A pin that keeps is primary evidence. One that removes beats what is kept by default; where
+something used needs what it removes, the plan is refused rather than broken. Where two pins name
+the same path, keeping wins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.resources
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from paredown_minimizer.globs import expand
+from paredown_minimizer.image.model import Tree
+from paredown_minimizer.packages.base import Inventory
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
+
+_PACKAGE = "package:"
+_LIMIT = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pin:
+    """One decision of a person."""
+
+    action: Literal["keep", "remove"]
+    target: str  # a path pattern, or package:NAME or package:NAME:ARCHITECTURE
+    reason: str
+
+    def paths(self, tree: Tree, inventory: Inventory) -> Iterator[str]:
+        """Yield the paths that the pin names; of directories, all that is below them."""
+        if self.target.startswith(_PACKAGE):
+            name = self.target[len(_PACKAGE) :]
+            for key, package in inventory.packages.items():
+                if name in (key, package.name):
+                    yield from sorted(inventory.owned[key])
+            return
+        for path in expand(tree, self.target):
+            yield path
+            if tree[tree.canonical(path)].type == "directory":
+                yield from expand(tree, f"{path}/**")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """What a policy file says."""
+
+    pins: tuple[Pin, ...] = ()
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        ParedownError: unreadable, not YAML or not a policy; with line and JSON path.
+    """
+    what = f"cannot read policy {escape_name(str(path))}"
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ParedownError(f"{what}: not UTF-8") from error
+    except OSError as error:
+        raise ParedownError(f"{what}: {error.strerror}") from error
+    return parse_policy(text, what)
+
+
+def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
+    """Read a policy's text; ``what`` begins the messages. Raises as ``read_policy`` does."""
+    import yaml  # noqa: PLC0415 - 30 ms, for those who have a policy
+
+    if len(text) > _LIMIT:
+        raise ParedownError(f"{what}: longer than {_LIMIT} characters")
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ParedownError(f"{what}: not YAML: {' '.join(str(error).split())}") from error
+    _validate(data, node, what)
+    pins = [
+        Pin(action, pin[action], pin["reason"])
+        for pin in data.get("pins") or ()
+        for action in _actions(pin)
+    ]
+    return Policy(tuple(pins))
+
+
+def _actions(pin: dict[str, str]) -> list[Literal["keep", "remove"]]:
+    return ["keep"] if "keep" in pin else ["remove"]
+
+
+@functools.cache
+def _validator() -> Callable[[Any], Any]:
+    import fastjsonschema  # noqa: PLC0415
+
+    schema = importlib.resources.files("paredown_schemas") / "policy-1.schema.json"
+    validate: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
+    return validate
+
+
+def _validate(data: Any, node: Any, what: str) -> None:
+    import fastjsonschema  # noqa: PLC0415
+
+    try:
+        _validator()(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        name = str(error.name)
+        where = name.replace("data", "$", 1)
+        message = str(error.message).removeprefix(name).strip()
+        raise ParedownError(f"{what}: line {_line(node, error.path)}: {where} {message}") from error
+
+
+def _line(node: Any, path: list[Any]) -> int:
+    """Return the line of the YAML node that a JSON path leads to, or of its nearest parent."""
+    for step in path[1:]:
+        below = None
+        if node is not None and isinstance(node.value, list):
+            if isinstance(step, int) or step.isdecimal():
+                below = node.value[int(step)] if int(step) < len(node.value) else None
+            else:
+                below = next((v for k, v in node.value if k.value == step), None)
+        if below is None:
+            break
+        node = below
+    return 1 if node is None else node.start_mark.line + 1

@@ -1,0 +1,89 @@
+"""Path strings in used files that name something that goes.
+
+No evidence that it is needed: programs carry the names of much that they never open. But what a
+program opens on another day is named somewhere, so each is reported, with the package that goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from paredown_minimizer.contents import Contents
+from paredown_minimizer.image.model import parent
+from paredown_minimizer.ldcache import CACHE
+from paredown_minimizer.packages.base import Inventory
+from paredown_schemas.names import decode_name
+from paredown_schemas.plan import Evidence, Risk
+
+# Beyond it a file is data, and the time better spent elsewhere.
+_LIMIT = 64 << 20
+_NAMING = {"traced", "root", "pinned", "linked", "interpreter"}
+# A name that begins at a slash, not in the middle of a relative one or of an URL's.
+_NAME = re.compile(rb"(?<![\w.+@%~/-])/[\w.+@~-]+(?:/[\w.+@~-]+)*")
+_NAME_IN_BYTECODE = re.compile(rb"/[\w.+@~-]+(?:/[\w.+@~-]+)*")
+# A directory that more packages than this list names none of them.
+_SHARED = 3
+
+
+def find_risks(
+    contents: Contents,
+    inventory: Inventory,
+    evidence: Mapping[str, Evidence],
+    removed: AbstractSet[str],
+) -> tuple[Risk, ...]:
+    """Return what used files name of the ``removed`` paths, sorted.
+
+    ``evidence`` is of the primary closure. The loader's cache and the package database are left
+    out: they name everything.
+    """
+    tree = contents.image.tree
+    risks: set[tuple[str, str, str]] = set()
+    for path, reason in sorted(evidence.items()):
+        if path == CACHE or path in inventory.database or reason.kind not in _NAMING:
+            continue
+        for name in _names(path, contents.data(path, _LIMIT)):
+            named = tree.canonical(name)
+            for hit in (named, parent(named)):
+                # A made-up name in a directory that goes still names the directory.
+                if hit in removed and (hit == named or tree[hit].type == "directory"):
+                    risks.update((package, hit, path) for package in _packages(inventory, hit))
+                    break
+                if hit in tree:
+                    break
+    return tuple(Risk(package or None, path, by) for package, path, by in sorted(risks))
+
+
+def _packages(inventory: Inventory, path: str) -> Iterable[str]:
+    owners = inventory.owners.get(path)
+    if owners:
+        return owners if len(owners) <= _SHARED else ()
+    sources = inventory.derived.get(path, frozenset())
+    packages = {source for source in sources if not source.startswith("/")}
+    for source in sources - packages:
+        packages |= inventory.owners.get(source, frozenset())
+    return packages or ("",)
+
+
+def _names(path: str, data: bytes) -> set[str]:
+    if path.endswith(".pyc"):
+        found: Iterable[bytes] = _bytecode_names(data)
+    else:
+        found = _NAME.findall(data)
+    return {decode_name(name) for name in set(found)}
+
+
+def _bytecode_names(data: bytes) -> Iterator[bytes]:
+    """Marshal writes a string as a type, its length and its bytes (CPython, Python/marshal.c).
+
+    What follows is no separator: only the length says where the name ends.
+    """
+    for match in _NAME_IN_BYTECODE.finditer(data):
+        start = match.start()
+        for kind, width in ((b"zZ", 1), (b"aAus", 4)):
+            head = start - width - 1
+            if head >= 0 and data[head] & 0x7F in kind:
+                length = int.from_bytes(data[start - width : start], "little")
+                if 1 < length <= len(match[0]):
+                    yield match[0][:length]

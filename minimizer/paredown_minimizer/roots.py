@@ -1,0 +1,61 @@
+"""What an image's configuration starts: its entrypoint, command and health check.
+
+Followed: OCI image specification, "Image Configuration"; Docker image specification 1.2,
+"Healthcheck".
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from paredown_minimizer.facts import Facts
+from paredown_schemas.plan import Evidence
+
+_SHELLS = ("/sh", "/bash", "/ash", "/dash")
+
+
+def roots(facts: Facts) -> Iterator[tuple[str, Evidence]]:
+    """Yield the paths that the configuration names or finds through PATH, with what names them."""
+    settings = facts.contents.image.config.get("config") or {}
+    for title, command in _commands(settings):
+        for name in _words(command):
+            for path in _paths(facts, name):
+                yield path, Evidence("", "root", None, title)
+
+
+def _commands(settings: Any) -> Iterator[tuple[str, list[str]]]:
+    yield "entrypoint", _strings(settings.get("Entrypoint"))
+    yield "cmd", _strings(settings.get("Cmd"))
+    test = _strings((settings.get("Healthcheck") or {}).get("Test"))
+    shell = _strings(settings.get("Shell")) or ["/bin/sh", "-c"]
+    if test[:1] == ["CMD"]:
+        yield "healthcheck", test[1:]
+    elif test[:1] == ["CMD-SHELL"]:
+        yield "healthcheck", [*shell, *test[1:]]
+
+
+def _strings(value: Any) -> list[str]:
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
+
+
+def _words(command: list[str]) -> Iterator[str]:
+    """The program, arguments that are absolute paths, and a shell line's first word."""
+    yield from command[:1]
+    yield from (word for word in command[1:] if word.startswith("/"))
+    if command and f"/{command[0]}".endswith(_SHELLS) and "-c" in command[1:-1]:
+        try:
+            line = shlex.split(command[command.index("-c") + 1])
+        except ValueError:  # an open quote: the shell would refuse it as well
+            return
+        # "exec nginx -g …" is how a shell line hands over to its program.
+        yield from line[1:2] if line[:1] == ["exec"] else line[:1]
+
+
+def _paths(facts: Facts, name: str) -> list[str]:
+    if found := facts.commands(name):
+        return found
+    resolved = facts.contents.image.tree.resolve(name) if name.startswith("/") else None
+    is_file = resolved is not None and facts.contents.image.tree[resolved.path].type == "file"
+    return [name] if is_file else []

@@ -1,0 +1,175 @@
+"""The knowledge base: what a program needs at run time that no trace of one run has to show.
+
+One YAML file per topic in rules/, each with the documents that make it true. Rules fire on primary
+evidence only, and never on the C library: everything links it, so nothing follows from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+import importlib.resources
+import itertools
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from paredown_minimizer.elf import Elf
+from paredown_minimizer.facts import FACTS, Facts
+from paredown_minimizer.globs import compile_pattern, expand, fill, placeholders
+from paredown_minimizer.loader import Loader
+from paredown_schemas.errors import ParedownError
+
+# The objects of glibc and of musl themselves, by soname.
+_C_LIBRARY = re.compile(
+    r"(ld-(linux|musl)|ld64|libc\.|lib(m|mvec|pthread|dl|rt|util|anl|resolv|nsl|BrokenLocale"
+    r"|c_malloc_debug|memusage|pcprofile|thread_db)\.so|libnss_(files|dns|compat|hesiod)\.so).*"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """If something of the primary closure is like this, these paths stay."""
+
+    name: str  # topic/name
+    imports: frozenset[str] = frozenset()  # symbols that an ELF file imports
+    sonames: tuple[str, ...] = ()  # globs over an ELF file's soname
+    paths: tuple[str, ...] = ()  # patterns of paths, with placeholders
+    images: bool = False  # fires for every image that has packages
+    packages: bool = False  # fires for every package of which a file is left; holds no package
+    keep: tuple[str, ...] = ()  # patterns of what stays
+    except_: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()  # sonames that are loaded by name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Firing:
+    """What one rule keeps, for one reason."""
+
+    rule: str
+    names: tuple[str, ...]  # paths as a program would name them: links are still to be followed
+
+
+class Rulebook:
+    """Applies rules to one image."""
+
+    def __init__(self, rules: tuple[Rule, ...], facts: Facts, loader: Loader) -> None:
+        """Index the rules by what triggers them."""
+        self._rules = rules
+        self.facts = facts
+        self._loader = loader
+        self._fired: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+        self._by_path = [
+            (compile_pattern(pattern), rule) for rule in rules for pattern in rule.paths
+        ]
+
+    def of_image(self) -> Iterator[Firing]:
+        """Yield what every image with packages keeps."""
+        for rule in self._rules:
+            if rule.images:
+                yield from self._fire(rule, {}, None)
+
+    def of_path(self, path: str, elf: Elf | None) -> Iterator[Firing]:
+        """Yield what a path of the primary closure makes stay; each only once."""
+        for pattern, rule in self._by_path:
+            if match := pattern.fullmatch(path):
+                yield from self._fire(rule, match.groupdict(), elf)
+        if elf is None:
+            return
+        soname = elf.soname or posixpath.basename(path)
+        if _C_LIBRARY.fullmatch(soname):
+            return
+        for rule in self._rules:
+            if not rule.imports.isdisjoint(elf.imports) or any(
+                fnmatch.fnmatchcase(soname, pattern) for pattern in rule.sonames
+            ):
+                yield from self._fire(rule, {}, elf)
+
+    def of_package(self, name: str) -> Iterator[Firing]:
+        """Yield what stays of a package, by name, of which anything stays; holds nothing."""
+        for rule in self._rules:
+            if rule.packages:
+                yield from self._fire(rule, {"package": name}, None)
+
+    def _fire(self, rule: Rule, captures: Mapping[str, str], elf: Elf | None) -> Iterator[Firing]:
+        # Libraries hang on the machine that asks for them.
+        machine = {"": str(elf.machine)} if elf and rule.libraries else {}
+        key = (rule.name, frozenset({**captures, **machine}.items()))
+        if key in self._fired:
+            return
+        self._fired.add(key)
+        tree = self.facts.contents.image.tree
+        excepted = [compile_pattern(p) for p in self._filled(rule.except_, captures)]
+        names = [
+            name
+            for pattern in self._filled(rule.keep, captures)
+            for name in expand(tree, pattern)
+            if not any(exception.fullmatch(name) for exception in excepted)
+        ]
+        if elf:
+            for soname in self._filled(rule.libraries, captures):
+                names += self._loader.find_anywhere(elf, soname)
+        if names:
+            yield Firing(rule.name, tuple(names))
+
+    def _filled(self, patterns: tuple[str, ...], captures: Mapping[str, str]) -> Iterator[str]:
+        for pattern in patterns:
+            names = placeholders(pattern)
+            choices = [
+                [captures[name]] if name in captures else FACTS[name](self.facts, captures)
+                for name in names
+            ]
+            for values in itertools.product(*choices):
+                yield fill(pattern, dict(zip(names, values, strict=True)))
+
+
+@functools.cache
+def load_rules() -> tuple[Rule, ...]:
+    """Read every topic of the knowledge base.
+
+    Raises:
+        ParedownError: a file is not as rules/rules.schema.json says, or names an unknown fact.
+    """
+    import fastjsonschema  # noqa: PLC0415 - late, as it costs 50 ms
+    import yaml  # noqa: PLC0415
+
+    directory = importlib.resources.files("paredown_minimizer") / "rules"
+    schema = json.loads((directory / "rules.schema.json").read_text("utf-8"))
+    validate = fastjsonschema.compile(schema)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    rules: list[Rule] = []
+    for file in sorted(directory.iterdir(), key=lambda file: file.name):
+        if not file.name.endswith(".yaml"):
+            continue
+        try:
+            topic = yaml.load(file.read_text("utf-8"), Loader=loader)  # noqa: S506 - a safe one
+            validate(topic)
+            rules += [_rule(file.name.removesuffix(".yaml"), record) for record in topic["rules"]]
+        except (yaml.YAMLError, fastjsonschema.JsonSchemaException, KeyError) as error:
+            raise ParedownError(f"cannot read rules {file.name}: {error}") from error
+    return tuple(rules)
+
+
+def _rule(topic: str, record: Mapping[str, Any]) -> Rule:
+    when = record["when"]
+    rule = Rule(
+        name=f"{topic}/{record['name']}",
+        imports=frozenset(when.get("imports", ())),
+        sonames=tuple(when.get("sonames", ())),
+        paths=tuple(when.get("paths", ())),
+        images=when.get("every") == "image",
+        packages=when.get("every") == "package",
+        keep=tuple(record.get("keep", ())),
+        except_=tuple(record.get("except", ())),
+        libraries=tuple(record.get("libraries", ())),
+    )
+    for pattern in rule.keep + rule.libraries + rule.except_:
+        for name in placeholders(pattern):
+            captured = rule.packages and name == "package"
+            captured = captured or any(name in placeholders(path) for path in rule.paths)
+            if not captured and name not in FACTS:
+                raise KeyError(f"{rule.name}: unknown {{{name}}}")
+    return rule

@@ -1,0 +1,141 @@
+"""What the traces of a plan saw, as evidence; and whether they are of this image at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from paredown_minimizer.image.model import Image
+from paredown_schemas.errors import DamagedInputError
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Evidence, TraceInput
+from paredown_schemas.trace import File, Run, read_trace
+
+# A file of an image does not change while it is used in these ways, so that its size and time
+# tell whether the trace is of this image.
+_UNCHANGED = ("exec", "library", "loader", "script", "interpreter")
+_SECOND = 1_000_000_000
+
+
+def read_runs(paths: Sequence[Path], *, accept_partial: bool) -> list[Run]:
+    """Read the runs of all trace files, each run once.
+
+    Raises:
+        DamagedInputError: a trace is damaged, or partial where that is not accepted.
+    """
+    runs: dict[str, Run] = {}
+    for path in paths:
+        trace = read_trace(path)
+        if trace.verdict == "partial" and not accept_partial:
+            raise DamagedInputError(
+                f"cannot plan from {escape_name(str(path))}: the trace is partial: "
+                + escape_name("; ".join(trace.reasons)),
+                hint="record again, or accept that something used may go: --accept-partial",
+            )
+        for run in trace.runs:
+            runs.setdefault(run.header.run, run)
+    return list(runs.values())
+
+
+def refuse_other_images(runs: Sequence[Run], image: Image) -> None:
+    """Compare each run's image with ``image``.
+
+    A run from inside a container does not know its image: the sizes and times, in seconds, of the
+    programs and libraries that it saw are compared instead.
+
+    Raises:
+        DamagedInputError: a run is of another image or platform.
+    """
+    for run in runs:
+        identity = run.image.identity if run.image else None
+        what = f"cannot plan from run {escape_name(run.header.run)}"
+        if run.header.platform != image.platform:
+            raise DamagedInputError(
+                f"{what}: it was recorded on {escape_name(run.header.platform)}, "
+                f"the image is for {image.platform}"
+            )
+        if identity is not None and identity != image.identity:
+            reference = (run.image.reference if run.image else None) or identity
+            raise DamagedInputError(
+                f"{what}: it recorded another image, {escape_name(reference)}",
+                hint="give the image that was recorded, unchanged, or record this one",
+            )
+        if identity is None and (changed := next(_changed(run, image), None)):
+            raise DamagedInputError(
+                f"{what}: {escape_name(changed)} differs from the image's in size or time",
+                hint="give the image that was recorded, unchanged, or record this one",
+            )
+
+
+def _changed(run: Run, image: Image) -> Iterator[str]:
+    for file in run.files():
+        entry = image.tree.get(file.path)
+        if file.how not in _UNCHANGED or entry is None or entry.type != "file" or file.truncated:
+            continue
+        # Archives keep whole seconds.
+        seconds = None if file.mtime is None else file.mtime // _SECOND
+        if file.size not in (None, entry.size) or seconds not in (
+            None,
+            entry.mtime_ns // _SECOND,
+        ):
+            yield file.path
+
+
+def trace_inputs(runs: Sequence[Run]) -> tuple[TraceInput, ...]:
+    """Return what the plan says about its traces."""
+    return tuple(
+        sorted(
+            (
+                TraceInput(
+                    run=run.header.run,
+                    scenario=run.header.scenario,
+                    verdict=run.verdict,
+                    reasons=run.reasons,
+                    files=len({file.path for file in run.files()}),
+                )
+                for run in runs
+            ),
+            key=lambda trace: trace.run,
+        )
+    )
+
+
+def traced_evidence(runs: Sequence[Run], image: Image) -> list[Evidence]:
+    """Return the evidence of every path of the image that a run saw used, by path.
+
+    A path without its beginning stands for every path that ends so. What a run created is not the
+    image's, and left out.
+    """
+    seen: dict[str, list[tuple[File, Run]]] = {}
+    endings = _Endings(image)
+    for run in runs:
+        for file in run.files():
+            for path in endings.of(file.path) if file.truncated else [file.path]:
+                if path in image.tree:
+                    seen.setdefault(path, []).append((file, run))
+    return [_evidence(path, uses) for path, uses in sorted(seen.items())]
+
+
+def _evidence(path: str, uses: Sequence[tuple[File, Run]]) -> Evidence:
+    return Evidence(
+        path,
+        "traced",
+        how=tuple(sorted({file.how for file, _ in uses})),
+        exes=tuple(sorted({file.exe for file, _ in uses if file.exe})),
+        scenarios=tuple(sorted({run.header.scenario for _, run in uses if run.header.scenario})),
+    )
+
+
+class _Endings:
+    """Finds paths by how they end, by whole components where the beginning is whole."""
+
+    def __init__(self, image: Image) -> None:
+        self._tree = image.tree
+        self._by_name: dict[str, list[str]] = {}
+
+    def of(self, ending: str) -> list[str]:
+        if not self._by_name:
+            for path in self._tree:
+                self._by_name.setdefault(path.rpartition("/")[2], []).append(path)
+        rest = "/" + ending.strip("/")
+        return [p for p in self._by_name.get(ending.rpartition("/")[2], ()) if p.endswith(rest)]
