@@ -1,0 +1,94 @@
+"""A plan for tests that need no image."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from paredown_schemas.identity import host_platform
+from paredown_schemas.plan import (
+    Evidence,
+    PackageDecision,
+    PathDecision,
+    Plan,
+    RemovedPaths,
+    Risk,
+    Totals,
+    TraceInput,
+)
+
+IDENTITY = "dir-sha256:" + "a" * 64
+
+
+def package(name: str, action: Any, kept: int, files: int, size: int) -> PackageDecision:
+    """Return a decision on a package of 1,000 bytes a file."""
+    return PackageDecision(
+        name=name,
+        architecture="amd64",
+        version=f"1:{size}-1",
+        manager="dpkg",
+        action=action,
+        files=files,
+        bytes=size,
+        kept_files=kept,
+        kept_bytes=size * kept // files if files else 0,
+    )
+
+
+def example_plan(**changes: Any) -> Plan:
+    """Return a plan that keeps nginx and libc6, trims tzdata and removes bash and an odd name."""
+    plan = Plan(
+        paredown="0.1.0",
+        image=IDENTITY,
+        platform=host_platform(),
+        granularity="file",
+        before=Totals(5, 120, 183_100_000),
+        after=Totals(3, 20, 28_300_000),
+        traces=(TraceInput("0123456789abcdef", "load", "complete", (), 214),),
+        packages=(
+            package("bash", "remove", 0, 2, 7_163_904),
+            package("libc6", "keep", 12, 12, 12_900_000),
+            package("nginx", "keep", 2, 2, 1_300_000),
+            package("odd\x1b[31m", "remove", 0, 1, 999),
+            package("tzdata", "trim", 1, 10, 3_000_000),
+        ),
+        paths=(
+            PathDecision("/srv/old", "remove", None, "pinned: \u202enobody needs it"),
+            PathDecision("/usr/share/zoneinfo/UTC", "keep", "tzdata:amd64", None),
+        ),
+        evidence=(
+            Evidence(
+                "/lib/libc.so.6", "linked", "/usr/sbin/nginx", "libc.so.6", package="libc6:amd64"
+            ),
+            Evidence(
+                "/usr/sbin/nginx",
+                "traced",
+                how=("exec", "read"),
+                exes=("/usr/sbin/nginx",),
+                scenarios=("load",),
+                package="nginx:amd64",
+            ),
+            Evidence(
+                "/usr/share/nginx/index.html",
+                "traced",
+                how=("read",),
+                exes=("/usr/sbin/nginx",),
+                scenarios=("load",),
+                package="nginx:amd64",
+            ),
+            Evidence(
+                "/usr/share/zoneinfo/UTC",
+                "rule",
+                "/usr/sbin/nginx",
+                "time-zones",
+                package="tzdata:amd64",
+            ),
+        ),
+        risks=(Risk("bash:amd64", "/usr/bin/bash", "/usr/sbin/nginx"),),
+        removed=(
+            RemovedPaths(None, "/srv", ("old",)),
+            RemovedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),
+            RemovedPaths("odd\x1b[31m:amd64", "/", ("odd\nname",)),
+        ),
+    )
+    return dataclasses.replace(plan, **changes)
