@@ -6,12 +6,15 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from paredown_minimizer.apply import apply_plan, count
+from paredown_minimizer.image.model import Tree
+from paredown_minimizer.image.slim import Provenance
+from paredown_minimizer.image.source import next_step, open_image, refuse_source, write_image
+from paredown_schemas import __version__
 from paredown_schemas.names import escape_name
-
-if TYPE_CHECKING:
-    from paredown_minimizer.image.model import Tree
+from paredown_schemas.plan import read_plan
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,18 +34,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Apply the plan; raises ParedownError."""
-    # Imported late: what other commands, and --help, do not wait for.
-    from paredown_minimizer.apply import apply_plan  # noqa: PLC0415
-    from paredown_minimizer.image.slim import Provenance  # noqa: PLC0415
-    from paredown_minimizer.image.source import (  # noqa: PLC0415
-        next_step,
-        open_image,
-        refuse_source,
-        write_image,
-    )
-    from paredown_schemas import __version__  # noqa: PLC0415
-    from paredown_schemas.plan import read_plan  # noqa: PLC0415
-
     refuse_source(arguments.source, arguments.output, force=arguments.force)
     plan = read_plan(arguments.plan)
     with contextlib.closing(open_image(arguments.source)) as image:
@@ -57,8 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _totals(tree: Tree) -> str:
-    from paredown_minimizer.apply import count  # noqa: PLC0415
-
     files, size = count(tree)
     return f"{size / 1e6:.1f} MB in {files:,} files"
 
@@ -67,7 +56,7 @@ def _progress(message: str) -> contextlib.AbstractContextManager[Any]:
     """Show that something goes on, on a terminal only."""
     if not sys.stderr.isatty():
         return contextlib.nullcontext()
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - takes as long as a small image
     from rich.text import Text  # noqa: PLC0415
 
     return Console(stderr=True).status(Text(message), spinner="line")

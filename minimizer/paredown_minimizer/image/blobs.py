@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # No layer that a registry takes comes near these; gzip alone reaches a ratio of 1,000 on zeros.
-_MAX_EXPANDED = 1 << 36
+MAX_EXPANDED = 1 << 36
 _FREE_EXPANSION = 1 << 30
 _MAX_RATIO = 200
 
@@ -82,7 +82,7 @@ class Expander:
                 length += len(chunk)
                 ratio = length // max(1, region.length)
                 bomb = length > _FREE_EXPANSION and ratio > _MAX_RATIO
-                if bomb or length + others > _MAX_EXPANDED:
+                if bomb or length + others > MAX_EXPANDED:
                     raise ParedownError(f"cannot read {what}: it expands without measure")
                 target.write(chunk)
         target.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from paredown_minimizer.image.blobs import MAX_EXPANDED
 from paredown_minimizer.image.model import MAX_LINKS, Entry, Tree, join
 from paredown_minimizer.image.tar import MAX_MEMBERS, Member, Region
 from paredown_schemas.errors import ParedownError
@@ -39,7 +40,7 @@ class LayerStack:
         """Begin with an empty root directory."""
         self._nowhere = Region(-1, 0, 0)
         self._root = self._implied()
-        self._entries = 0
+        self._entries = self._bytes = 0
 
     def apply(self, region: Region, members: Iterable[Member], layer: str) -> None:
         """Apply one layer's members; ``layer`` is for messages.
@@ -52,6 +53,9 @@ class LayerStack:
             self._entries += 1
             if self._entries > MAX_MEMBERS:
                 raise ParedownError(f"cannot read {layer}: too many members")
+            self._bytes += member.size
+            if self._bytes > MAX_EXPANDED:  # a sparse file claims any size for free
+                raise ParedownError(f"cannot read {layer}: it expands without measure")
             components = _components(member.name, layer)
             if components and components[-1].startswith(WHITEOUT):
                 # A whiteout is about the layers below alone, wherever it stands in its own.
