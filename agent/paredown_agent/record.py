@@ -33,7 +33,7 @@ FORWARDED = (
 )
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _TURN = 0.1  # seconds: a recorder wants to be drained ten times a second
-_GRACE = 10.0  # seconds from SIGTERM to SIGKILL, as docker gives
+_GRACE = 10.0  # seconds from SIGTERM or SIGINT to SIGKILL, as docker gives
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Recording:
         self._say = say
         self._sieve = Sieve(target.owns)
         self._interrupted = 0
+        self._kill_at: float | None = None
 
     def run(self) -> int:
         """Record, and return the exit status: the command's own, or 125 without a whole trace.
@@ -123,6 +124,7 @@ class Recording:
         while not self._target.ended():
             if self._output.failure:
                 return False
+            self._kill_overdue()
             remaining = _TURN if deadline is None else min(_TURN, deadline - time.monotonic())
             if remaining <= 0 or not self._turn(remaining):
                 return True
@@ -151,8 +153,16 @@ class Recording:
             forwarded = self._target.forward(received.number, typed=received.typed)
             if received.number in _ENDING:
                 self._interrupted += 1
+                if received.number != signal.SIGHUP:  # to many servers that one means: reload
+                    self._kill_at = self._kill_at or time.monotonic() + _GRACE
                 goes_on = goes_on and forwarded and self._interrupted < 2
         return goes_on
+
+    def _kill_overdue(self) -> None:
+        """A first process of a container without a handler never sees SIGTERM (signal(7))."""
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._target.stop(signal.SIGKILL)
+            self._kill_at = None
 
     def _finish(self) -> None:
         self._output.write(self._sieve.pass_on(self._recorder.drain()))
@@ -176,16 +186,14 @@ class Recording:
 
     def _outlast(self, *, stop: bool) -> int:
         """Wait for the command; one that ran only to be recorded is ended."""
-        deadline = None
         if stop:
             self._target.stop(signal.SIGTERM)
-            deadline = time.monotonic() + _GRACE
+            self._kill_at = time.monotonic() + _GRACE
         while (status := self._target.status()) is None:
-            self._wait(None if deadline is None else deadline - time.monotonic())
+            due = self._kill_at
+            self._wait(None if due is None else due - time.monotonic())
             self._forward_signals()
-            if deadline is not None and time.monotonic() >= deadline:
-                self._target.stop(signal.SIGKILL)
-                deadline = None
+            self._kill_overdue()
         return status
 
 
