@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
+from paredown_minimizer.output import discard_stdout, flush_stdout
 from paredown_schemas import __version__
 from paredown_schemas.errors import ExitCode, ParedownError
 
@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + 2  # as a shell reports SIGINT
     except BrokenPipeError:
-        # Whoever read us had enough (head, less); Python flushes once more at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()  # whoever read us had enough: head, less
         return ExitCode.ERROR
     except MemoryError:
         print("error: cannot go on: out of memory", file=sys.stderr)
@@ -70,14 +69,5 @@ def _run(argv: list[str]) -> int:
         parser.error("no command")
     code: int = module.run(arguments)
     # Here and not at exit, so that a full disk behind stdout is told.
-    _flush()
+    flush_stdout()
     return code
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ParedownError(f"cannot write standard output: {error.strerror}") from error

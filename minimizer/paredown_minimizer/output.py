@@ -38,8 +38,7 @@ def write_output(output: str, data: bytes | str, *, force: bool) -> None:
     """
     raw = data.encode() if isinstance(data, str) else data
     if output == "-":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(raw)
+        _write_stdout(raw)
         return
     # A link's target is what is meant, and what a rename would not replace.
     path = Path(output).resolve()
@@ -53,6 +52,16 @@ def write_output(output: str, data: bytes | str, *, force: bool) -> None:
         raise ParedownError(f"cannot write {output}: it exists already", hint=hint) from error
     except OSError as error:
         raise ParedownError(f"cannot write {output}: {error.strerror}") from error
+
+
+def flush_stdout() -> None:
+    """Hand what was printed to the system now; raises ParedownError where it does not take it."""
+    _write_stdout(b"")
+
+
+def discard_stdout() -> None:
+    """Let nothing more be written: what is still buffered would fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def human_size(size: int) -> str:
@@ -108,6 +117,18 @@ def json_text(document: dict[str, Any]) -> str:
 def say(message: str) -> None:
     """Print a message, which is no result, to standard error."""
     print(message, file=sys.stderr)
+
+
+def _write_stdout(raw: bytes) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(raw)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read us had enough: no error
+    except OSError as error:
+        discard_stdout()
+        raise ParedownError(f"cannot write standard output: {error.strerror}") from error
 
 
 def _cells(row: list[str], widths: list[int], right: frozenset[int]) -> Iterable[str]:

@@ -1,0 +1,137 @@
+"""``paredown diff`` shows each decision on a line, with its reason, and the risks."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from paredown_minimizer.cli import main
+from paredown_schemas.plan import Plan, Totals, dump_plan
+from plans import IDENTITY, example_plan
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.json"
+    path.write_text(dump_plan(example_plan()))
+    return path
+
+
+def test_table(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole of it: a reviewer reads it from top to bottom."""
+    assert main(["diff", str(plan)]) == 0
+    header, *rest = capsys.readouterr().out.split("\n\n")
+    assert header.splitlines() == [
+        f"image  {IDENTITY}, {example_plan().platform}",
+        f"plan   {example_plan().id}, granularity file",
+        "trace  load: 214 paths, complete",
+    ]
+    assert "\n\n".join(rest) == (
+        "            before    after    gone\n"
+        "size      183.1 MB  28.3 MB  84.5 %\n"
+        "packages         5        3  40.0 %\n"
+        "files          120       20  83.3 %\n"
+        "\n"
+        "Removed: 2 packages, 7.2 MB\n"
+        "- bash         1:7163904-1  all 2 files  7.2 MB  "
+        "nothing used it; named by 1 kept file\n"
+        "- odd\\x1b[31m  1:999-1      1 file        999 B  nothing used it\n"
+        "\n"
+        "Trimmed: 1 package, 3.0 MB, of which 300.0 kB stay\n"
+        "~ tzdata  1:3000000-1  1 of 10 files  300.0 kB  "
+        "rule time-zones: /usr/share/zoneinfo/UTC for /usr/sbin/nginx\n"
+        "\n"
+        "Kept: 2 packages, 14.2 MB\n"
+        "+ libc6  1:12900000-1  12 files  12.9 MB  "
+        "linked /lib/libc.so.6 by /usr/sbin/nginx (libc.so.6)\n"
+        "+ nginx  1:1300000-1   2 files    1.3 MB  traced /usr/sbin/nginx, and 1 more\n"
+        "\n"
+        "Single paths: 2\n"
+        "- /srv/old                 unowned       pinned: \\xe2\\x80\\xaenobody needs it\n"
+        "+ /usr/share/zoneinfo/UTC  tzdata:amd64\n"
+        "\n"
+        "Risks: 1 path of 1 package named by kept files\n"
+        "! bash:amd64  /usr/bin/bash  named by /usr/sbin/nginx\n"
+    )
+
+
+def test_list_has_every_path_that_goes(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", str(plan), "--format", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("- path ")] == [
+        "- path /srv/old -",
+        "- path /usr/bin/bash bash:amd64",
+        "- path /usr/bin/rbash bash:amd64",
+        "- path /odd\\x0aname odd\\x1b[31m:amd64",
+    ]
+    assert [line.split()[:4] for line in lines if " pkg " in line] == [
+        ["-", "pkg", "bash", "1:7163904-1"],
+        ["-", "pkg", "odd\\x1b[31m", "1:999-1"],
+        ["~", "pkg", "tzdata", "1:3000000-1"],
+        ["+", "pkg", "libc6", "1:12900000-1"],
+        ["+", "pkg", "nginx", "1:1300000-1"],
+    ]
+    assert lines[-1] == "! risk /usr/bin/bash bash:amd64 /usr/sbin/nginx"
+
+
+def test_json_is_what_the_schema_says(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", str(plan), "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    schema = importlib.resources.files("paredown_schemas") / "diff-1.schema.json"
+    validator = jsonschema.Draft7Validator(json.loads(schema.read_text()))
+    validator.validate(document)
+    assert not validator.is_valid({**document, "extra": 1})
+    nginx = next(package for package in document["packages"] if package["name"] == "nginx")
+    assert nginx["evidence"]["path"] == "/usr/sbin/nginx"
+    assert nginx["evidence_paths"] == 2
+
+
+@pytest.mark.parametrize(
+    "plan_",
+    [
+        example_plan(packages=(), paths=(), evidence=(), risks=(), removed=(), traces=()),
+        example_plan(before=Totals(0, 0, 0), after=Totals(0, 0, 0)),
+        example_plan(evidence=()),
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "list", "json"])
+def test_sparse_plans(
+    plan_: Plan, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.json").write_text(dump_plan(plan_))
+    assert main(["diff", str(tmp_path / "p.json"), "--format", form]) == 0
+    capsys.readouterr()
+
+
+def test_to_a_file(plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", str(plan)]) == 0
+    printed = capsys.readouterr().out
+    assert main(["diff", str(plan), "-o", str(tmp_path / "diff.txt")]) == 0
+    assert (tmp_path / "diff.txt").read_text() == printed
+    assert main(["diff", str(plan), "-o", str(tmp_path / "diff.txt")]) == 1
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colour_is_for_terminals(plan: Path, no_color: str, coloured: bool) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "paredown_minimizer", "diff", str(plan)],
+            stdout=theirs,
+            env={**os.environ, "NO_COLOR": no_color},
+            check=True,
+        )
+        shown = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (b"\x1b[31m-\x1b[0m bash" in shown) == coloured
+    assert (b"\x1b" in shown) == coloured

@@ -1,0 +1,133 @@
+"""``paredown inspect`` says what a trace holds."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from fixture_types import MakeTrace
+from paredown_minimizer.cli import main
+from paredown_schemas.trace import Loss, Mark, Process, Session
+from traces import use
+
+HOSTILE = "/etc/\x1b[31m\nfake line\udcff"
+
+
+def _schema() -> Any:
+    schema = importlib.resources.files("paredown_schemas") / "inspect-1.schema.json"
+    return json.loads(schema.read_text())
+
+
+def _facts(text: str) -> dict[str, str]:
+    pairs = (line.split(None, 1) for line in text.splitlines() if line.startswith("  "))
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def test_table(make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = make_trace(
+        ["/usr/bin/app", use("/usr/bin/app", how="exec"), use("/lib/x", how="library", session=2)],
+        scenario="load",
+        command=("app", "--name", "a b"),
+        identity="dir-sha256:" + "a" * 64,
+        records=[
+            Session(2, "injected", 200, 5),
+            Process(1, 100, "/usr/bin/app", 0, 0, 1),
+            Mark("warm", 2_000_000_000),
+        ],
+    )
+    assert main(["inspect", str(trace)]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == f"{trace}: complete, 1 run, 2 paths"
+    facts = _facts(text)
+    assert facts["scenario"] == "load"
+    assert facts["command"] == "app --name 'a b'"
+    assert facts["paths"] == "2 (1 read, 1 exec, 1 library)"
+    assert facts["sessions"] == "container (pid 100), injected (pid 200)"
+    assert facts["mark"] == "2.0 s warm"
+    assert facts["lost"] == "nothing"
+    assert "  /usr/bin/app      1         1  container" in text.splitlines()
+    assert "  /usr/bin/app      1         0  injected" in text.splitlines()
+
+
+def test_a_partial_trace_says_why(
+    make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = make_trace(
+        ["/x"], trailer=False, records=[Loss("ring buffer", 1234, 1), Loss("queue", None, 2)]
+    )
+    assert main(["inspect", str(trace)]) == 0
+    text = capsys.readouterr().out
+    assert "partial" in text.splitlines()[0]
+    assert "because  the recorder ended without a trailer" in text
+    assert "1,234 at 0.0 s in ring buffer, an unknown number at 0.0 s in queue" in text
+
+
+def test_files_are_sorted_and_escaped(
+    make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = make_trace(["/z", HOSTILE, "/b", use("/b", how="exec"), use("end", truncated=True)])
+    assert main(["inspect", "--files", str(trace)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "exec,read  /b",
+        "read       /etc/\\x1b[31m\\x0afake line\\xff",
+        "read       /z",
+        "read       …end",
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--files"]])
+def test_json_is_what_the_schema_says(
+    make_trace: MakeTrace, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    traces = [
+        make_trace([HOSTILE], name="a", identity="dir-sha256:x", scenario="s"),
+        make_trace(["/x"], name="b", trailer=False, records=[Loss("queue", None, 1)]),
+    ]
+    assert main(["inspect", "--format", "json", *options, *map(str, traces)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.Draft7Validator(_schema()).validate(document)
+    first, second = document["traces"]
+    assert first["verdict"] == "complete"
+    assert second["reasons"] == ["the recorder ended without a trailer", "lost events"]
+    assert second["runs"][0]["duration"] is None
+    assert ("files" in first) == bool(options)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(_schema()).validate({**document, "extra": 1})
+
+
+def test_hostile_text_never_reaches_the_terminal(
+    make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;x\x07\n"
+    header = dict.fromkeys(
+        ("run", "agent", "kernel", "recorder", "platform", "target", "scenario", "container"), evil
+    )
+    trace = make_trace(
+        [use(evil, exe=evil)],
+        reference=evil,
+        identity=evil,
+        command=(evil,),
+        reasons=(evil,),
+        records=[Mark(evil, 1), Loss(evil, 1, 1), Process(1, 1, evil, None, None, 1)],
+        start=2**63,
+        **header,
+    )
+    for options in ([], ["--files"], ["--format", "json"]):
+        assert main(["inspect", *options, str(trace)]) == 0
+        text = capsys.readouterr().out
+        assert "\x1b" not in text
+        assert "\x07" not in text
+        assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_no_trace_is_4(make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = make_trace(["/x"])
+    trace.write_bytes(trace.read_bytes()[:12])
+    assert main(["inspect", str(trace)]) == 4
+    assert capsys.readouterr().err == f"error: cannot read trace {trace}: it holds no records\n"
+    assert main(["inspect", str(trace) + ".missing"]) == 1
