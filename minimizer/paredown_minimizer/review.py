@@ -52,7 +52,7 @@ def review_plan(plan: Plan) -> Review:
     held = _evidence_by_package(plan)
     risks = _by_package(plan.risks)
     packages: dict[Action, list[PackageReview]] = {"remove": [], "trim": [], "keep": []}
-    for decision in plan.packages:
+    for decision in sorted(plan.packages):
         key = f"{decision.name}:{decision.architecture}"
         own = held.get(key, [])
         packages[decision.action].append(
@@ -82,12 +82,12 @@ def _by_package(risks: Sequence[Risk]) -> dict[str | None, list[Risk]]:
 
 
 def _convincing(evidence: Evidence) -> tuple[int, int, str, str, str]:
-    # Of several traced paths one that was executed says the most.
-    ran = {"exec", "script", "interpreter"} & set(evidence.how)
-    return (
-        STRENGTH.index(evidence.kind),
-        0 if ran else 1,
-        evidence.path,
-        evidence.by or "",
-        evidence.detail or "",
-    )
+    # Of several traced paths one that was executed says the most, a directory the least.
+    if {"exec", "script", "interpreter"} & set(evidence.how):
+        use = 0
+    elif evidence.how == ("directory",):
+        use = 3
+    else:
+        use = 1 if evidence.exes else 2
+    order = STRENGTH.index(evidence.kind), use, evidence.path
+    return *order, evidence.by or "", evidence.detail or ""
