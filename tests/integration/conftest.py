@@ -1,0 +1,88 @@
+"""What tests with real containers share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from container_tools import IMAGE, Docker, RunAgent
+from fixture_types import Require
+
+
+@pytest.fixture(scope="session")
+def recording(require: Require) -> None:
+    """Need a host on which a recorder works and containers can be made."""
+    require(os.geteuid() == 0, "recording takes root")
+    doctor = subprocess.run(
+        [sys.executable, "-m", "paredown_agent", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    require(doctor.returncode == 0, f"no recorder works here: {doctor.stdout}")
+
+
+@pytest.fixture
+def agent(recording: None) -> Iterator[RunAgent]:
+    """Return what starts the agent; all that it started is gone afterwards."""
+    run = RunAgent()
+    yield run
+    run.close()
+
+
+@pytest.fixture(scope="session")
+def docker_daemon(require: Require, nginx_rootfs: Path) -> Iterator[Docker]:
+    """A dockerd of the tests' own, with the image IMAGE; DOCKER_HOST leads to it."""
+    for program in ("dockerd", "docker"):
+        require(shutil.which(program) is not None, f"{program} is not installed")
+    space = Path(tempfile.mkdtemp(prefix="paredown-docker-"))
+    process = _start_daemon(space)
+    docker = Docker(f"unix://{space}/socket")
+    try:
+        _await_daemon(docker, process, space, require)
+        with subprocess.Popen(["tar", "-C", nginx_rootfs, "-c", "."], stdout=-1) as tar:
+            docker.run("import", "-", IMAGE, stdin=tar.stdout)
+        yield docker
+        for container in docker.run("ps", "--all", "--quiet").stdout.split():
+            docker.run("rm", "--force", container)
+    finally:
+        process.terminate()
+        process.wait(30)
+        _unmount(space)
+        shutil.rmtree(space, ignore_errors=True)
+
+
+def _start_daemon(space: Path) -> subprocess.Popen[bytes]:
+    # No network is needed, and another daemon's is left alone.
+    network = ["--bridge", "none", "--iptables=false", "--ip6tables=false"]
+    places = ["--data-root", space / "data", "--exec-root", space / "exec"]
+    with (space / "log").open("wb") as log:
+        return subprocess.Popen(
+            ["dockerd", *places, "--host", f"unix://{space}/socket", "-p", space / "pid", *network],
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _await_daemon(
+    docker: Docker, process: subprocess.Popen[bytes], space: Path, require: Require
+) -> None:
+    deadline = time.monotonic() + 30
+    while docker.run("version", check=False).returncode != 0:
+        gone = process.poll() is not None or time.monotonic() > deadline
+        require(not gone, f"dockerd does not start: {(space / 'log').read_text()[-500:]}")
+        time.sleep(0.2)
+
+
+def _unmount(space: Path) -> None:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if (mount_point := line.split()[4]).startswith(str(space)):
+            subprocess.run(["umount", "--lazy", mount_point], check=False)
