@@ -6,6 +6,7 @@ namespace's root. A bind mount shows a part of a superblock elsewhere; mountinfo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -13,7 +14,7 @@ import os
 from paredown_agent import statx
 from paredown_agent.mountinfo import Mount, is_below, path_in_superblock, read_mounts
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.names import decode_name
+from paredown_schemas.names import decode_name, encode_name
 
 DELETED = " (deleted)"
 
@@ -64,6 +65,8 @@ class Paths:
                 raise
             return ()
         mount = self._mounts.get(status.mount) or self._ask(fd, status, pids)
+        if mount is None:
+            return (_guess(name, status, pids),)
         return tuple(_place(mount, reading) for reading in _readings(name, status.links))
 
     def _ask(self, fd: int, status: statx.Status, pids: tuple[int, ...]) -> Mount | None:
@@ -88,10 +91,22 @@ def _readings(name: str, links: int) -> tuple[str, ...]:
     return (stripped,) if links == 0 else (stripped, name)
 
 
-def _place(mount: Mount | None, name: str) -> FoundPath:
-    if mount is None:
-        # Of a mount that is gone only the last component is certain.
-        return FoundPath("/" + name.rpartition("/")[2], truncated=True)
+def _guess(name: str, status: statx.Status, pids: tuple[int, ...]) -> FoundPath:
+    """Of a mount that is gone, with its namespace, the kernel names a path below its root.
+
+    Most often that is the superblock's root, as another process sees it too. Otherwise only the
+    last component is certain.
+    """
+    for pid in pids:
+        with contextlib.suppress(OSError, ParedownError):
+            seen = os.stat(f"/proc/{pid}/root".encode() + encode_name(name), follow_symlinks=False)
+            if (seen.st_dev, seen.st_ino) == (status.device, status.inode):
+                found = read_mounts(pid).locate(name)
+                return FoundPath(name if found is None else found.path)
+    return FoundPath("/" + name.rpartition("/")[2], truncated=True)
+
+
+def _place(mount: Mount, name: str) -> FoundPath:
     if is_below(name, mount.mount_point):
         return FoundPath(path_in_superblock(mount, name))
     # Detached since: the kernel counts from the mount's own root.
