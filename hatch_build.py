@@ -50,9 +50,15 @@ def compile_object() -> None:
     # Debian keeps asm/types.h under the architecture's own directory, which -target bpf leaves out.
     include = f"-I/usr/include/{machine}-linux-gnu"
     options = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-D__TARGET_ARCH_{target}"]
-    _run(["clang", *options, include, "-c", str(SOURCE), "-o", str(OBJECT)])
-    # Debug information goes; the .BTF sections, which the loader needs, stay.
-    _run(["llvm-strip", "-g", str(OBJECT)])
+    # Under its final name only once it is whole: recorders of other processes load it from there.
+    new = OBJECT.with_suffix(".new.o")
+    try:
+        _run(["clang", *options, include, "-c", str(SOURCE), "-o", str(new)])
+        # Debug information goes; the .BTF sections, which the loader needs, stay.
+        _run(["llvm-strip", "-g", str(new)])
+        new.replace(OBJECT)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _run(command: list[str]) -> None:
