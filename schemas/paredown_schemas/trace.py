@@ -63,7 +63,7 @@ Verdict = Literal["complete", "partial"]
 class Header:
     """First record of a run. ``start`` is ns since the epoch; every other time is ns since it."""
 
-    TYPE: ClassVar = "header"
+    TYPE: ClassVar[str] = "header"
     run: str  # random; names this run in merged traces
     agent: str
     kernel: str
@@ -80,7 +80,7 @@ class Header:
 class ImageIdentity:
     """What was recorded (see identity.py); known a moment after the header."""
 
-    TYPE: ClassVar = "image"
+    TYPE: ClassVar[str] = "image"
     reference: Name | None
     identity: str | None  # None inside a container: the minimizer then compares size and mtime
 
@@ -89,7 +89,7 @@ class ImageIdentity:
 class Session:
     """One process tree: the container's own, or one that came in from outside."""
 
-    TYPE: ClassVar = "session"
+    TYPE: ClassVar[str] = "session"
     id: int
     kind: SessionKind
     pid: int
@@ -100,7 +100,7 @@ class Session:
 class Process:
     """A program first seen running in a session, with the ids it started with."""
 
-    TYPE: ClassVar = "process"
+    TYPE: ClassVar[str] = "process"
     session: int
     pid: int
     exe: Name | None
@@ -113,7 +113,7 @@ class Process:
 class File:
     """The first use of a path in one way. ``path`` is the one inside the image's superblock."""
 
-    TYPE: ClassVar = "file"
+    TYPE: ClassVar[str] = "file"
     path: Name
     how: How
     kind: Kind
@@ -132,7 +132,7 @@ class File:
 class Mark:
     """A named phase of the load begins."""
 
-    TYPE: ClassVar = "mark"
+    TYPE: ClassVar[str] = "mark"
     name: Name
     time: int
 
@@ -141,7 +141,7 @@ class Mark:
 class Loss:
     """Events that could not be recorded; ``count`` is None where the kernel does not count."""
 
-    TYPE: ClassVar = "loss"
+    TYPE: ClassVar[str] = "loss"
     where: str
     count: int | None
     time: int
@@ -151,7 +151,7 @@ class Loss:
 class Snapshot:
     """A late attach: what ran and was held at ``time``; ``held`` files follow."""
 
-    TYPE: ClassVar = "snapshot"
+    TYPE: ClassVar[str] = "snapshot"
     processes: int
     time: int
 
@@ -160,7 +160,7 @@ class Snapshot:
 class Trailer:
     """Last record of a run: the counts are what a reader must have found."""
 
-    TYPE: ClassVar = "trailer"
+    TYPE: ClassVar[str] = "trailer"
     files: int
     losses: int
     verdict: Verdict
