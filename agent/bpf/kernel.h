@@ -99,7 +99,18 @@ struct dentry {
 };
 
 struct vfsmount {
+	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
+};
+
+struct mount {
+	struct vfsmount mnt;
+	int mnt_id;
+};
+
+/* Since 6.8. */
+struct mount___unique {
+	__u64 mnt_id_unique;
 };
 
 struct path {

@@ -95,10 +95,17 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, LOSSES);
+	__uint(max_entries, COUNTS);
 	__type(key, __u32);
 	__type(value, __u64);
-} losses SEC(".maps");
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u8);
+} mounts SEC(".maps");
 
 struct message {
 	struct event head;
@@ -113,9 +120,9 @@ struct {
 	__type(value, struct message);
 } scratch SEC(".maps");
 
-static void lose(__u32 what)
+static void add_one(__u32 what)
 {
-	__u64 *count = bpf_map_lookup_elem(&losses, &what);
+	__u64 *count = bpf_map_lookup_elem(&counts, &what);
 
 	if (count)
 		++*count;
@@ -193,15 +200,15 @@ static void write_path(struct message *message, struct dentry *dentry)
 
 static int send(struct message *message)
 {
-	__u32 length = message->head.length;
-	__u64 size;
+	__u64 length = message->head.length;
 
+	/* Keeps the check and the use in one register, which older verifiers need. */
+	asm volatile("" : "+r"(length));
 	if (length > PATH_ROOM)
-		length = PATH_ROOM;
-	size = sizeof(message->head) + length;
-	if (bpf_ringbuf_output(&events, message, size, 0) == 0)
+		return -1;
+	if (bpf_ringbuf_output(&events, message, sizeof(message->head) + length, 0) == 0)
 		return 0;
-	lose(LOSS_EVENTS);
+	add_one(LOST_EVENTS);
 	return -1;
 }
 
@@ -297,6 +304,35 @@ static void tell_program(__u32 pid, const struct task *state, struct task_struct
 		bpf_map_update_elem(&programs, &key, &one, BPF_ANY);
 }
 
+static __u64 mount_id(struct mount *mount)
+{
+	struct mount___unique *unique = (void *)mount;
+
+	if (bpf_core_field_exists(unique->mnt_id_unique))
+		return BPF_CORE_READ(unique, mnt_id_unique);
+	return BPF_CORE_READ(mount, mnt_id);
+}
+
+/* Which part of its superblock a mount shows can be asked only while its namespace lives. */
+static void tell_mount(__u32 pid, const struct task *state, struct task_struct *task)
+{
+	struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
+	__u64 id = mount_id((void *)root - bpf_core_field_offset(struct mount, mnt));
+	struct message *message;
+	__u8 one = 1;
+
+	if (bpf_map_lookup_elem(&mounts, &id))
+		return;
+	message = new_message(EVENT_MOUNT, pid, state);
+	if (!message)
+		return;
+	message->head.mount = id;
+	message->head.device = BPF_CORE_READ(root, mnt_sb, s_dev);
+	write_path(message, BPF_CORE_READ(root, mnt_root));
+	if (send(message) == 0)
+		bpf_map_update_elem(&mounts, &id, &one, BPF_ANY);
+}
+
 /*
  * The first exec by a process of no session with its root on a watched superblock begins one: a
  * runtime's set-up before that exec is not the workload's.
@@ -340,7 +376,7 @@ int session_fork(struct bpf_raw_tracepoint_args *ctx)
 	state.previous_exe = inherited->exe;
 	pid = process_number(child);
 	if (bpf_map_update_elem(&tasks, &pid, &state, BPF_ANY))
-		lose(LOSS_TASKS);
+		add_one(LOST_TASKS);
 	return 0;
 }
 
@@ -358,6 +394,7 @@ int session_exec(struct bpf_raw_tracepoint_args *ctx)
 		state = *known;
 	else if (begin_session(pid, &state, task))
 		return 0;
+	tell_mount(pid, &state, task);
 	if (config.files)
 		use_file(pid, &state, dentry,
 			 BPF_CORE_READ(bprm, filename) == BPF_CORE_READ(bprm, interp) ?
@@ -367,7 +404,7 @@ int session_exec(struct bpf_raw_tracepoint_args *ctx)
 	state.exe = exe_key(dentry);
 	state.since = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&tasks, &pid, &state, BPF_ANY))
-		lose(LOSS_TASKS);
+		add_one(LOST_TASKS);
 	tell_program(pid, &state, task, dentry);
 	return 0;
 }
@@ -387,6 +424,7 @@ int session_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!state)
 		return 0;
 	bpf_map_update_elem(&dead, &pid, state, BPF_ANY);
+	add_one(EXITS);
 	bpf_map_delete_elem(&tasks, &pid);
 	return 0;
 }

@@ -19,6 +19,7 @@ enum event_kind {
 	EVENT_SESSION = 1,    /* a session began */
 	EVENT_PROGRAM,        /* a program is new to a session, or to an id in it */
 	EVENT_FILE,           /* a file is new to a program */
+	EVENT_MOUNT,          /* a mount is new as the root of a program; the path is its root */
 };
 
 enum event_use {
@@ -37,6 +38,7 @@ struct event {
 	__u64 session;
 	__u64 exe;
 	__u64 inode;
+	__u64 mount;          /* as statx has it: the unique id where the kernel has one */
 	__s64 size;
 	__s64 mtime;          /* ns since the epoch */
 	__u32 kind;
@@ -51,10 +53,11 @@ struct event {
 	__u32 pad;
 };
 
-enum loss {
-	LOSS_EVENTS,          /* the ring buffer was full */
-	LOSS_TASKS,           /* the table of processes was full */
-	LOSSES,
+enum count {
+	LOST_EVENTS,          /* the ring buffer was full */
+	LOST_TASKS,           /* the table of processes was full */
+	EXITS,                /* no loss: processes that went to the table of ended ones */
+	COUNTS,
 };
 
 /* Set before load. */

@@ -230,7 +230,7 @@ def _error(what: str, code: int) -> ParedownError:
     told = next((line.removeprefix("libbpf: ") for line in _log if line), "")
     _log.clear()
     hint = ""
-    if code in (errno.EPERM, errno.EACCES):
+    if code == errno.EPERM:  # the verifier's own refusal is EACCES
         hint = "needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN"
     return ParedownError(
         f"{what}: {cause}" + (f" ({escape_name(told)})" if told else ""), hint=hint

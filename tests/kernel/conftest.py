@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import select
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS
-from paredown_schemas.trace import Record
 from recording import watch
 
 
@@ -27,7 +24,7 @@ def root(nginx_rootfs: Path, tmp_path: Path, require: Require) -> Iterator[Path]
     for name in ("upper", "work", "merged"):
         (base / name).mkdir()
     options = f"lowerdir={nginx_rootfs},upperdir={base}/upper,workdir={base}/work"
-    overlay = ["mount", "-t", "overlay", "overlay", "-o", options, base / "merged"]
+    overlay = ["mount", "-t", "overlay", "overlay", "-o", options, str(base / "merged")]
     try:
         require(subprocess.run(overlay, check=False).returncode == 0, "no overlay can be mounted")
         yield base / "merged"

@@ -93,19 +93,19 @@ def test_records_what_strace_sees(watching: Recorder, root: Path, strace: Path) 
     records += watching.finish()
     expected = witnessed(strace_witness.read_log(strace, root), root)
     assert len(expected) > 40
-    assert "/tmp/new\nline \x1b\\\"\udcff" in expected
+    assert '/tmp/new\nline \x1b\\"\udcff' in expected
     assert expected - paths(records) <= new_names(watching)
     assert not [record for record in records if isinstance(record, Loss)]
 
 
 def test_records_the_same_at_full_speed(watching: Recorder, root: Path) -> None:
-    records = run(watching, shell(root, script())) + [*watching.finish()]
+    records = [*run(watching, shell(root, script())), *watching.finish()]
     found = paths(records)
     assert {
         "/etc/apt", "/etc/debian_version", "/etc/issue", "/tmp/first", "/tmp/second",
         "/usr/bin/perl", "/usr/bin/perl5.36.0", "/etc/profile", "/etc/renamed",
         "/etc/default/useradd", "/etc/bash.bashrc", "/etc/host.conf", "/etc/shells", "/tmp/open",
-        "/tmp/new\nline \x1b\\\"\udcff", "/tmp/really (deleted)", "/tmp/script", "/tmp/nested",
+        '/tmp/new\nline \x1b\\"\udcff', "/tmp/really (deleted)", "/tmp/script", "/tmp/nested",
         "/etc/issue.net", "/etc/pam.conf", "/usr/bin/env", "/usr/bin/true", "/usr/bin/id",
         "/usr/lib/x86_64-linux-gnu/libc.so.6",
     } - found <= new_names(watching)  # fmt: skip
@@ -117,7 +117,7 @@ def test_records_the_same_at_full_speed(watching: Recorder, root: Path) -> None:
 
 def test_says_how_each_was_used(watching: Recorder, root: Path) -> None:
     program = "printf '#!/bin/sh\\ncat /etc/issue\\n' >/tmp/s; chmod +x /tmp/s; /tmp/s; ls /etc"
-    records = run(watching, shell(root, program)) + [*watching.finish()]
+    records = [*run(watching, shell(root, program)), *watching.finish()]
     how: dict[str, set[str]] = {}
     for record in files(records):
         how.setdefault(record.path, set()).add(record.how)

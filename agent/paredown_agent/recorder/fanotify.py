@@ -41,6 +41,8 @@ _RING = 1 << 20
 # An exec is over within this time after it opened its file (ns).
 _HOLD = 1_000_000_000
 _MAX_HELD = 64
+# Half of what the kernel side remembers: from then on an unknown process may be a forgotten one.
+_MAX_EXITS = 4096
 # Between two looks at the rest of the loop.
 _BATCHES = 64
 _MAX_SEEN = 1 << 18
@@ -97,6 +99,8 @@ class FanotifyRecorder:
         self._held: list[tuple[int, Event]] = []
         self._exec_opens: dict[int, _ExecOpen] = {}
         self._empty = time.monotonic_ns()  # every event before it has been read
+        self._exits = 0  # until then
+        self._unknown = 0  # events of processes of no session since then
 
     def watch(self, directory: int) -> None:
         """See ``Recorder``."""
@@ -166,9 +170,16 @@ class FanotifyRecorder:
         for index, event in enumerate(batch):
             records += self._take(event, before, setup=index < setup.get(event.pid, 0))
         if len(batch) < self._group.batch:
-            self._empty = before
+            records += self._catch_up(before)
             return False
         return True
+
+    def _catch_up(self, now: int) -> list[Loss]:
+        """The queue is empty."""
+        exits = self._programs.exits()
+        forgotten = self._unknown if exits - self._exits > _MAX_EXITS else 0
+        self._empty, self._exits, self._unknown = now, exits, 0
+        return [self._loss("ended processes", forgotten)] if forgotten else []
 
     def _take(self, event: Event, now: int, *, setup: bool) -> list[Record]:
         """``setup``: the same process opens its program later in the queue."""
@@ -179,7 +190,10 @@ class FanotifyRecorder:
         if (state is None or known is None) and self._hold(event, now):
             return []
         try:
-            if state is None or known is None or self._is_setup(event, state, known, setup=setup):
+            if state is None or known is None:
+                self._unknown += 1
+                return []
+            if self._is_setup(event, state, known, setup=setup):
                 return []
             return list(self._use(event, state, known))
         finally:

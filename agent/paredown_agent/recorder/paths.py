@@ -6,7 +6,6 @@ namespace's root. A bind mount shows a part of a superblock elsewhere; mountinfo
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import os
@@ -14,9 +13,10 @@ import os
 from paredown_agent import statx
 from paredown_agent.mountinfo import Mount, is_below, path_in_superblock, read_mounts
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.names import decode_name, encode_name
+from paredown_schemas.names import decode_name
 
 DELETED = " (deleted)"
+_MAX_MOUNTS = 16384
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Paths:
     def __init__(self) -> None:
         self._mounts: dict[int, Mount] = {}  # by the mount id of statx
         self._learned: dict[int, Mount] = {}  # by the mount id of mountinfo
+        self._roots: dict[int, str] = {}  # by the mount id of statx: what part it shows
+        self._gone: set[int] = set()  # nobody is left to ask for these
 
     def learn(self, pid: int | str) -> bool:
         """Read the mounts that a process sees, while it lives; say whether it did."""
@@ -48,6 +50,11 @@ class Paths:
             self._learned[mount.id] = dataclasses.replace(mount, mount_point=point)
         return True
 
+    def keep_root(self, mount: int, root: str) -> None:
+        """Keep what the kernel side told: the path inside its superblock that a mount shows."""
+        _bound(self._roots)
+        self._roots[mount] = root
+
     def forget(self) -> None:
         """Ask again for every mount: before Linux 6.8 the number of one may name another."""
         self._mounts.clear()
@@ -58,18 +65,26 @@ class Paths:
         ``pids`` are processes to ask for mounts that are not known yet. Nothing is returned for a
         path of 4,096 bytes and more, which the kernel does not print.
         """
+        mount = self.mount(fd, status, pids)
         try:
             name = decode_name(os.readlink(b"/proc/self/fd/%d" % fd))
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             return ()
-        mount = self._mounts.get(status.mount) or self._ask(fd, status, pids)
-        if mount is None:
-            return (_guess(name, status, pids),)
-        return tuple(_place(mount, reading) for reading in _readings(name, status.links))
+        root = self._roots.get(status.mount)
+        return tuple(_place(mount, root, reading) for reading in _readings(name, status.links))
+
+    def mount(self, fd: int, status: statx.Status, pids: tuple[int, ...]) -> Mount | None:
+        """Return the mount that an open file was reached through; None if nobody has it any more.
+
+        Its mount point is counted from the root of its namespace, as names of descriptors are.
+        """
+        return self._mounts.get(status.mount) or self._ask(fd, status, pids)
 
     def _ask(self, fd: int, status: statx.Status, pids: tuple[int, ...]) -> Mount | None:
+        if status.mount in self._gone:
+            return None
         number = statx.status(fd, unique=False).mount if status.unique else status.mount
         # What was learned before may be of another mount with this number: the last resort.
         found = self._learned.pop(number, None)
@@ -79,8 +94,18 @@ class Paths:
                 found = self._learned[number]
                 break
         if found is not None:
+            _bound(self._mounts)
+            _bound(self._learned)
             self._mounts[status.mount] = self._learned[number] = found
+        elif status.unique and not any(os.path.exists(f"/proc/{pid}") for pid in pids):
+            _bound(self._gone)
+            self._gone.add(status.mount)
         return found
+
+
+def _bound(table: dict[int, Mount] | dict[int, str] | set[int]) -> None:
+    if len(table) >= _MAX_MOUNTS:
+        table.clear()
 
 
 def _readings(name: str, links: int) -> tuple[str, ...]:
@@ -91,23 +116,12 @@ def _readings(name: str, links: int) -> tuple[str, ...]:
     return (stripped,) if links == 0 else (stripped, name)
 
 
-def _guess(name: str, status: statx.Status, pids: tuple[int, ...]) -> FoundPath:
-    """Of a mount that is gone, with its namespace, the kernel names a path below its root.
-
-    Most often that is the superblock's root, as another process sees it too. Otherwise only the
-    last component is certain.
-    """
-    for pid in pids:
-        with contextlib.suppress(OSError, ParedownError):
-            seen = os.stat(f"/proc/{pid}/root".encode() + encode_name(name), follow_symlinks=False)
-            if (seen.st_dev, seen.st_ino) == (status.device, status.inode):
-                found = read_mounts(pid).locate(name)
-                return FoundPath(name if found is None else found.path)
-    return FoundPath("/" + name.rpartition("/")[2], truncated=True)
-
-
-def _place(mount: Mount, name: str) -> FoundPath:
-    if is_below(name, mount.mount_point):
+def _place(mount: Mount | None, root: str | None, name: str) -> FoundPath:
+    if mount is not None and is_below(name, mount.mount_point):
         return FoundPath(path_in_superblock(mount, name))
+    root = root if mount is None else mount.root
+    if root is None:
+        # Of a mount that nobody knows only the last component is certain.
+        return FoundPath("/" + name.rpartition("/")[2], truncated=True)
     # Detached since: the kernel counts from the mount's own root.
-    return FoundPath((mount.root.rstrip("/") + name).rstrip("/") or "/")
+    return FoundPath((root.rstrip("/") + name).rstrip("/") or "/")

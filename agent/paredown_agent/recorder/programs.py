@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import os
-import stat
 from collections.abc import Sequence
 from ctypes import c_int64, c_uint32, c_uint64
 from pathlib import Path
@@ -21,10 +20,11 @@ OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
 BTF = Path("/sys/kernel/btf/vmlinux")
 _EVENTS = Path("/sys/kernel/tracing/events")
 
-EVENT_SESSION, EVENT_PROGRAM, EVENT_FILE = 1, 2, 3
+EVENT_SESSION, EVENT_PROGRAM, EVENT_FILE, EVENT_MOUNT = 1, 2, 3, 4
 USE_EXEC, USE_INTERPRETER, USE_LOADER, USE_READ, USE_WRITE = 1, 2, 3, 4, 5
 _TRUNCATED = 1
 _LOSSES = ("ring buffer", "process table")
+_EXITS = 2
 
 _SESSION_PROGRAMS = ("session_fork", "session_exec", "session_exit")
 _LOADER_PROGRAM = "exec_loader"
@@ -54,6 +54,7 @@ class _Head(ctypes.Structure):
         ("session", c_uint64),
         ("exe", c_uint64),
         ("inode", c_uint64),
+        ("mount", c_uint64),
         ("size", c_int64),
         ("mtime", c_int64),
         ("kind", c_uint32),
@@ -86,6 +87,7 @@ class Event:
     gid: int
     device: int
     inode: int
+    mount: int
     mode: int
     size: int
     mtime: int
@@ -112,7 +114,7 @@ class Programs:
             self._tasks = self._object.map("tasks")
             self._dead = self._object.map("dead")
             self._watched = self._object.map("watched")
-            self._losses = self._object.map("losses")
+            self._counters = self._object.map("counts")
             self._events = self._object.map("events")
             self._received: list[Event] = []
             self._ring = RingBuffer(self._events, self._receive)
@@ -152,12 +154,15 @@ class Programs:
         """Return what was lost, and how often, since the last call."""
         found = []
         for index, where in enumerate(_LOSSES):
-            self._losses.lookup(index, self._counts)
-            total = sum(self._counts)
+            total = self._count(index)
             if total > self._lost[index]:
                 found.append((where, total - self._lost[index]))
                 self._lost[index] = total
         return found
+
+    def exits(self) -> int:
+        """Return how many processes of sessions have ended; ``find`` knows the last thousands."""
+        return self._count(_EXITS)
 
     def detach(self) -> None:
         """Stop; what has been told already can still be read."""
@@ -167,6 +172,10 @@ class Programs:
         """Give everything back to the kernel."""
         self._ring.close()
         self._object.close()
+
+    def _count(self, index: int) -> int:
+        self._counters.lookup(index, self._counts)
+        return sum(self._counts)
 
     def _load(self, *, files: bool, ring: int) -> None:
         optional = dict.fromkeys((*_OPEN_PROGRAMS, _LOADER_PROGRAM), False)
@@ -199,6 +208,7 @@ class Programs:
                 gid=head.gid,
                 device=_user_device(head.device),
                 inode=head.inode,
+                mount=head.mount,
                 mode=head.mode,
                 size=head.size,
                 mtime=head.mtime,
@@ -207,11 +217,6 @@ class Programs:
                 truncated=bool(head.flags & _TRUNCATED),
             )
         )
-
-
-def is_regular(event: Event) -> bool:
-    """Say whether ``event`` is of a regular file."""
-    return stat.S_ISREG(event.mode)
 
 
 def _lookup(table: Map, pid: int) -> TaskState | None:
@@ -252,7 +257,13 @@ def _check_host(*, files: bool) -> None:
 
 
 def _has_tracepoint(call: str) -> bool:
-    return (_EVENTS / "syscalls" / f"sys_exit_{call}" / "id").exists()
+    try:
+        (_EVENTS / "syscalls" / f"sys_exit_{call}" / "id").stat()
+    except PermissionError:
+        return True  # attaching it will say so
+    except OSError:
+        return False
+    return True
 
 
 def _has_find_vma() -> bool:

@@ -12,6 +12,7 @@ from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.base import Clock
 from paredown_agent.recorder.paths import Paths
 from paredown_agent.recorder.programs import (
+    EVENT_MOUNT,
     EVENT_PROGRAM,
     EVENT_SESSION,
     Event,
@@ -97,6 +98,8 @@ class Sessions:
                 self._begin(event)
             elif event.kind == EVENT_PROGRAM:
                 self._run(event)
+            elif event.kind == EVENT_MOUNT and not event.truncated:
+                self._paths.keep_root(event.mount, event.path)
 
     def records(self) -> list[Record]:
         """Return the session and process records since the last call."""
@@ -167,10 +170,12 @@ class Sessions:
         except OSError:
             return None
         try:
-            if superblock_device(fd) not in self._devices:
+            status = statx.status(fd)
+            mount = self._paths.mount(fd, status, (pid,))
+            if mount is None or mount.device not in self._devices:
                 return None
-            found = self._paths.find(fd, statx.status(fd), (pid,))
-            return found[0].path if len(found) == 1 and not found[0].truncated else None
+            found = self._paths.find(fd, status, (pid,))
+            return found[0].path if len(found) == 1 else None
         finally:
             os.close(fd)
 

@@ -1,0 +1,133 @@
+"""Whose use of a file it was: the container's, one from outside, a command's, nobody's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from fixture_types import Require
+from paredown_agent.recorder.base import Recorder
+from paredown_schemas.trace import Process, Record, Session
+from recording import files, follow, paths, run, settle, shell, start, watch
+
+WAITING = "read line; cat /etc/issue"
+
+
+def sessions(records: list[Record]) -> list[str]:
+    return [record.kind for record in records if isinstance(record, Session)]
+
+
+def users(records: list[Record], path: str) -> set[int]:
+    return {record.session for record in files(records) if record.path == path}
+
+
+def inject(recorder: Recorder, pid: int, *command: str) -> list[Record]:
+    return run(recorder, ["nsenter", "--target", str(pid), "--mount", "--root", *command])
+
+
+def first_pid(records: list[Record]) -> int:
+    return next(record.pid for record in records if isinstance(record, Session))
+
+
+def test_what_comes_from_outside_hides_nothing(watching: Recorder, root: Path) -> None:
+    container = start(shell(root, WAITING))
+    records = settle(watching)
+    records += inject(watching, first_pid(records), "cat", "/etc/issue")
+    records += inject(watching, first_pid(records), "cat", "/etc/issue")
+    assert container.stdin is not None
+    container.stdin.write(b"\n")
+    container.stdin.flush()
+    records += follow(watching, container)
+    assert sessions(records) == ["container", "injected", "injected"]
+    assert users(records, "/etc/issue") == {1, 2, 3}
+
+
+def test_a_container_that_starts_again_is_the_container(watching: Recorder, root: Path) -> None:
+    records = run(watching, shell(root, "cat /etc/issue"))
+    records += run(watching, shell(root, "cat /etc/issue"))
+    assert sessions(records) == ["container", "container"]
+
+
+def test_the_host_is_not_recorded(watching: Recorder, root: Path) -> None:
+    subprocess.run(["cat", root / "etc/issue"], check=True, stdout=subprocess.DEVNULL)
+    assert settle(watching) == []
+
+
+def test_reading_a_program_does_not_hide_running_it(watching: Recorder, root: Path) -> None:
+    records = run(watching, shell(root, "cat /usr/bin/id; sleep 0.2; id"))
+    assert "/usr/bin/id" in paths(records, "exec")
+
+
+def test_adopts_what_runs_already(recorder: Recorder, root: Path) -> None:
+    container = start(shell(root, "cat; cat /etc/issue"))
+    settle(recorder)
+    watch(recorder, root)
+    (unshared,) = _children(container.pid)
+    assert recorder.adopt(unshared, "container") == 1
+    assert container.stdin is not None
+    container.stdin.close()
+    records = [*settle(recorder), *watching_end(recorder, container)]
+    assert sessions(records) == ["container"]
+    assert users(records, "/etc/issue") == {1}
+    started = {record.exe for record in records if isinstance(record, Process)}
+    assert {"/usr/bin/dash", "/usr/bin/cat"} <= started
+
+
+def watching_end(recorder: Recorder, process: subprocess.Popen[bytes]) -> list[Record]:
+    process.wait(10)
+    return [*recorder.drain(), *recorder.finish()]
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    return [int(child) for child in text.split()]
+
+
+def test_a_command_keeps_to_itself(recorder: Recorder, root: Path) -> None:
+    waiting = subprocess.Popen(
+        ["chroot", str(root), "/bin/sh", "-c", "read line; exec cat /etc/issue"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert recorder.adopt(waiting.pid, "command") == 1
+    watch(recorder, root)
+    records = run(recorder, shell(root, "cat /etc/fstab"))  # same root, of no session
+    waiting.communicate(b"\n")
+    records += [*settle(recorder), *recorder.finish()]
+    assert sessions(records) == ["command"]
+    assert "/etc/issue" in paths(records)
+    assert "/etc/fstab" not in paths(records)
+
+
+def test_counts_pids_as_the_agent_does(root: Path, recorder: Recorder, require: Require) -> None:
+    """Inside a pid namespace, BPF and fanotify number processes differently by themselves."""
+    probe = subprocess.run(["unshare", "-pf", "--mount-proc", "true"], check=False)
+    require(probe.returncode == 0, "no pid namespace can be made")
+    agent = textwrap.dedent("""
+        import json, os, sys
+        from pathlib import Path
+        from paredown_agent.recorder.base import Clock
+        from paredown_agent.recorder.registry import choose
+        from paredown_schemas.trace import Session
+        from recording import files, run, watch
+        recorder = choose(sys.argv[1], Clock())
+        watch(recorder, Path(sys.argv[2]))
+        records = run(recorder, ["chroot", sys.argv[2], "cat", "/etc/issue"])
+        records += recorder.finish()
+        pids = [record.pid for record in records if isinstance(record, Session)]
+        print(json.dumps([pids, [record.path for record in files(records)]]))
+    """)
+    ran = subprocess.run(
+        ["unshare", "-pf", "--mount-proc", sys.executable, "-c", agent, recorder.name, root],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "helpers")},
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    pids, found = json.loads(ran.stdout)
+    assert len(pids) == 1
+    assert pids[0] < 100
+    assert {"/usr/bin/cat", "/etc/issue"} <= set(found)
