@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_stdout()  # whoever read us had enough: head, less
         return ExitCode.ERROR
+    except OSError as error:  # what no module foresaw: a disk that fails, no descriptors left
+        print(f"error: cannot go on: {error}", file=sys.stderr)
+        return ExitCode.ERROR
     except MemoryError:
         print("error: cannot go on: out of memory", file=sys.stderr)
         return ExitCode.ERROR
