@@ -101,7 +101,8 @@ def _nginx(tree: Path, space: Path) -> list[Row]:
             "",
             f"{statistics.median(rates['recorded']):,.0f} recorded, "
             f"{statistics.median(rates['not']):,.0f} not: "
-            f"{ratio(rates['recorded'], rates['not']):.3f} times ({spread(rates['recorded'], rates['not'])}); against itself "
+            f"{ratio(rates['recorded'], rates['not']):.3f} times "
+            f"({spread(rates['recorded'], rates['not'])}); against itself "
             f"{ratio(rates['itself'], rates['not']):.3f} ({spread(rates['itself'], rates['not'])})",
             None,
         ),

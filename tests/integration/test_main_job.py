@@ -119,7 +119,8 @@ class TestTruth:
         self, slim: Any, application: Application, granularity: str
     ) -> None:
         _, tree = slim(application, granularity)
-        left = {path for path, status in _walk(tree).items() if not stat.S_ISDIR(status.st_mode)}
+        # On merged /usr forty packages list /lib: a link to a directory holds none.
+        left = {path for path in _walk(tree) if not (tree / path.lstrip("/")).is_dir()}
         admin = application.source / "var/lib/dpkg/info"
         with_files = set()
         for listing in admin.glob("*.list"):
