@@ -55,6 +55,8 @@ class Output:
 
     def flush(self) -> None:
         """Hand what was written to the operating system."""
+        if self.failure:
+            return
         self._flushed = time.monotonic()
         try:
             self._file.flush()

@@ -181,8 +181,9 @@ class Recording:
         programs = _count(len(self._output.programs), "program")
         seen = f"{files}, {programs} in {_count(self._sieve.sessions, 'session')}"
         source = escape_name(self._target.source() or "SOURCE")
-        following = f"paredown plan {source} --trace {path} -o plan.json"
-        return f"Recorded {seen} in {seconds:.0f} s: {verdict}. Wrote {path}. Next: {following}"
+        told = f"Recorded {seen} in {seconds:.0f} s: {verdict}. Wrote {path}."
+        following = f" Next: paredown plan {source} --trace {path} -o plan.json"
+        return told + (following if self._output.files else "")
 
     def _outlast(self, *, stop: bool) -> int:
         """Wait for the command; one that ran only to be recorded is ended."""

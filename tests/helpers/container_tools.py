@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from paredown_schemas.trace import File, Run, Session, read_trace
+from paredown_schemas.trace import File, Run, read_trace
 
 IMAGE = "paredown-nginx:test"
 
@@ -92,12 +92,8 @@ def paths(run: Run, how: str | None = None) -> set[str]:
 
 def paths_of(run: Run, kind: str) -> set[str]:
     """Return the paths that sessions of one kind used."""
-    sessions = {record.id for record in run.records if _is_session(record, kind)}
+    sessions = {session.id for session in run.sessions().values() if session.kind == kind}
     return {file.path for file in run.files() if file.session in sessions}
-
-
-def _is_session(record: object, kind: str) -> bool:
-    return isinstance(record, Session) and record.kind == kind
 
 
 def held(run: Run) -> list[File]:

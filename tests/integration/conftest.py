@@ -33,6 +33,7 @@ def recording(require: Require) -> None:
 @pytest.fixture
 def agent(recording: None) -> Iterator[RunAgent]:
     """Return what starts the agent; all that it started is gone afterwards."""
+    del recording
     run = RunAgent()
     yield run
     run.close()
@@ -63,10 +64,18 @@ def docker_daemon(require: Require, nginx_rootfs: Path) -> Iterator[Docker]:
 def _start_daemon(space: Path) -> subprocess.Popen[bytes]:
     # No network is needed, and another daemon's is left alone.
     network = ["--bridge", "none", "--iptables=false", "--ip6tables=false"]
-    places = ["--data-root", space / "data", "--exec-root", space / "exec"]
+    places = ["--data-root", f"{space}/data", "--exec-root", f"{space}/exec"]
     with (space / "log").open("wb") as log:
         return subprocess.Popen(
-            ["dockerd", *places, "--host", f"unix://{space}/socket", "-p", space / "pid", *network],
+            [
+                "dockerd",
+                *places,
+                "--host",
+                f"unix://{space}/socket",
+                "-p",
+                f"{space}/pid",
+                *network,
+            ],
             stdout=log,
             stderr=log,
         )

@@ -166,7 +166,7 @@ def test_sigkill_leaves_a_readable_trace_and_nothing_else(
     agent: RunAgent, nginx_rootfs: Path, trace: Path
 ) -> None:
     mounts = Path("/proc/self/mountinfo").read_text()
-    cgroups = {path for path in Path("/sys/fs/cgroup").glob("**/paredown-*")}
+    cgroups = set(Path("/sys/fs/cgroup").glob("**/paredown-*"))
     word = f"31{random.randrange(10**6):06}"
     process = agent.start(
         *("record", "-o", trace, "--rootfs", nginx_rootfs, "--"),
@@ -182,7 +182,7 @@ def test_sigkill_leaves_a_readable_trace_and_nothing_else(
     assert run.trailer is None
     assert {"/etc/debian_version", "/usr/bin/sleep"} <= paths(run)
     assert Path("/proc/self/mountinfo").read_text() == mounts
-    assert {path for path in Path("/sys/fs/cgroup").glob("**/paredown-*")} == cgroups
+    assert set(Path("/sys/fs/cgroup").glob("**/paredown-*")) == cgroups
 
 
 def test_sigkill_at_any_moment(agent: RunAgent, nginx_rootfs: Path, tmp_path: Path) -> None:

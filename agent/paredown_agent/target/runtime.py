@@ -29,8 +29,8 @@ from paredown_schemas.trace import ImageIdentity, Record, Session
 # Seconds from the engine's "running" to the first exec; without a session by then it is late.
 _EXEC_DELAY = 2.0
 _ASK_AGAIN = 0.2  # seconds
-# An overlay that no container has after so many answers is nobody's container.
-_ANSWERS = 10
+# A container that no answer knows so often was removed before the first, or is none.
+_ANSWERS = 5
 
 
 @dataclasses.dataclass(slots=True)
@@ -63,14 +63,14 @@ class RuntimeTarget:
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfds: dict[str, int] = {}  # of the command and of the container's first process
         self._overlays: dict[int, _Overlay] = {}  # by st_dev
-        self._seen: set[int] = set()  # st_dev of the overlays on which something ran
+        self._seen: set[tuple[int, int]] = set()  # st_dev and first process of every session
         self._before: set[str] = set()  # containers that were there before
         self._ours: Container | None = None
         self._running_since: float | None = None
         self._late = False
         self._executor = ThreadPoolExecutor(max_workers=2)
         self._question: Future[list[Container]] | None = None
-        self._stale = True  # what is known of the container may have changed
+        self._stale = False  # what is known of the container may have changed
         self._asked = 0.0
         self._identity: Future[ImageIdentity] | None = None
 
@@ -118,7 +118,7 @@ class RuntimeTarget:
         device = self._recorder.superblock(session.id) if self._recorder is not None else None
         if device is None:
             return True
-        self._seen.add(device)
+        self._seen.add((device, session.pid))
         overlay = self._overlays.get(device)
         return False if overlay is None else overlay.ours
 
@@ -126,8 +126,7 @@ class RuntimeTarget:
         """Say whether the command has ended, and its container for good."""
         if self.status() is None or self._stale or self._question is not None:
             return False
-        undecided = any(overlay.ours is None for overlay in self._overlays.values())
-        return self._ours.ended if self._ours is not None else not undecided
+        return self._ours.ended if self._ours is not None else not self._undecided()
 
     def forward(self, signal: int, *, typed: bool) -> bool:
         """Pass it on; what was typed has reached the command already, from the terminal."""
@@ -140,9 +139,8 @@ class RuntimeTarget:
     def conclude(self) -> tuple[Sequence[Record], Sequence[str]]:
         """Say whether the beginning was seen."""
         if self._ours is None:
-            return [], ["no container was seen"]
-        ours = {device for device, overlay in self._overlays.items() if overlay.ours}
-        late = self._late or not ours & self._seen
+            return [], ["container not identified" if self._seen else "no container was seen"]
+        late = self._late or not self._first_processes()
         return list(self._identified(wait=True)), [LATE] if late else []
 
     def status(self) -> int | None:
@@ -171,7 +169,8 @@ class RuntimeTarget:
             # A restart mounts the same overlay again.
             known = any(o.ours and o.mount_point == mount_point for o in self._overlays.values())
             self._overlays[device] = _Overlay(mount_point, ours=True if known else None)
-            self._stale = True
+            # At once: with --rm a container that ends soon is soon unknown to everybody.
+            self._stale, self._asked = True, 0.0
 
     def _reap(self, ready: Mapping[int, int]) -> None:
         for name, descriptor in list(self._pidfds.items()):
@@ -182,8 +181,7 @@ class RuntimeTarget:
     def _ask(self) -> None:
         """One question at a time, and only while the answer could be new."""
         waits = self._ours is not None and not self._ours.ended and "container" not in self._pidfds
-        undecided = any(overlay.ours is None for overlay in self._overlays.values())
-        if not (self._stale or waits or undecided) or self._question is not None:
+        if not (self._stale or waits or self._undecided()) or self._question is not None:
             return
         if self._process is None or time.monotonic() < self._asked + _ASK_AGAIN:
             return
@@ -192,6 +190,11 @@ class RuntimeTarget:
             self._question = self._executor.submit(self._new_containers)
         else:
             self._question = self._executor.submit(self._engine.inspect, [self._ours.id])
+
+    def _undecided(self) -> bool:
+        """Whether an overlay is worth another question."""
+        overlays = self._overlays.values()
+        return any(each.ours is None and each.answers < _ANSWERS for each in overlays)
 
     def _new_containers(self) -> list[Container]:
         new = [number for number in self._engine.recent() if number not in self._before]
@@ -218,7 +221,7 @@ class RuntimeTarget:
                     self._identity = self._executor.submit(self._engine.identify, container)
                 return
         overlay.answers += 1
-        if overlay.answers >= _ANSWERS or self._ours is not None:
+        if self._ours is not None:
             overlay.ours = False
 
     def _is_ours(self, container: Container) -> bool:
@@ -245,10 +248,15 @@ class RuntimeTarget:
         if time.monotonic() < self._running_since + _EXEC_DELAY:
             return []
         self._running_since = None
-        if any(overlay.ours and device in self._seen for device, overlay in self._overlays.items()):
+        if self._ours.pid in self._first_processes():
             return []
         self._late = True
         return attach(self._ours.pid, recorder, self._clock)
+
+    def _first_processes(self) -> set[int]:
+        """Those that were seen to exec in the container as the first of a session."""
+        ours = {device for device, overlay in self._overlays.items() if overlay.ours}
+        return {pid for device, pid in self._seen if device in ours}
 
     def _identified(self, *, wait: bool) -> Iterator[ImageIdentity]:
         if self._identity is not None and (wait or self._identity.done()):
