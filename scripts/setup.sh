@@ -9,12 +9,12 @@ setup() {
 
 setup_packages() {
   local package missing=()
-  for package in bpftool clang curl iproute2 libbpf-dev libbpf1 libcap2-bin linux-perf llvm \
+  for package in bpftool clang curl faketime iproute2 libbpf-dev libbpf1 libcap2-bin linux-perf llvm \
     mmdebstrap python3-dev python3-venv skopeo strace attr wrk; do
     setup_has "$package" || missing+=("$package")
   done
   # These also come from other vendors, whose packages conflict with Debian's.
-  command -v docker >/dev/null || setup_has docker.io || missing+=(docker.io)
+  command -v dockerd >/dev/null || setup_has docker.io || missing+=(docker.io)
   command -v runc >/dev/null || setup_has runc || missing+=(runc)
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! command -v apt-get >/dev/null; then
