@@ -1,0 +1,102 @@
+"""Pins: what they do, and how their mistakes are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from decisions import decided, kept_files, make_tree
+from paredown_minimizer.policy import Pin, Policy, parse_policy, read_policy
+from paredown_schemas.errors import ParedownError
+from traces import use
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    files = {"/usr/bin/app": "x", "/usr/share/app/doc.txt": "x", "/usr/share/app/data.bin": "x"}
+    make_tree(tree, {**files, "/usr/bin/spare": "x", "/srv/cache/a": "x", "/srv/cache/b": "x"})
+    return tree
+
+
+PACKAGES = {
+    "app": ["/usr/bin/app", "/usr/share/app", "/usr/share/app/doc.txt", "/usr/share/app/data.bin"],
+    "spare": ["/usr/bin/spare"],
+}
+APPLICATION = {"/usr/bin/app", "/usr/share/app/doc.txt", "/usr/share/app/data.bin"}
+CACHE = {"/srv/cache/a", "/srv/cache/b"}
+
+
+def _kept(root: Path, *pins: str) -> set[str]:
+    policy = "version: 1\npins:\n" + "".join(f"- {{{pin}, reason: r}}\n" for pin in pins)
+    return kept_files(decided(root, ["/usr/bin/app"], PACKAGES, policy=policy), root)
+
+
+def test_pins_keep_and_remove(root: Path) -> None:
+    assert _kept(root, "keep: /srv/**") == APPLICATION | CACHE
+    assert _kept(root, "keep: 'package:spare'") == APPLICATION | CACHE | {"/usr/bin/spare"}
+    assert _kept(root, "remove: /srv/cache") == APPLICATION
+    assert _kept(root, "remove: /srv/**", "keep: /srv/cache/a") == APPLICATION | {"/srv/cache/a"}
+    left = APPLICATION | CACHE
+    left.remove("/usr/share/app/doc.txt")
+    assert _kept(root, "remove: /usr/share/app/*.txt") == left
+
+
+def test_removed_file_of_a_kept_package_is_a_decision_of_its_own(root: Path) -> None:
+    policy = "version: 1\npins: [{remove: /usr/share/app/doc.txt, reason: not served}]"
+    plan = decided(root, ["/usr/bin/app"], PACKAGES, policy=policy).plan
+    (decision,) = plan.paths
+    assert (decision.path, decision.action) == ("/usr/share/app/doc.txt", "remove")
+    assert (decision.package, decision.reason) == ("app:all", "not served")
+    assert {package.name: package.action for package in plan.packages}["app"] == "trim"
+
+
+def test_removing_what_is_used_is_refused_and_names_the_use(root: Path) -> None:
+    make_tree(root, {"/usr/bin/run": "#!/usr/bin/spare\n"})
+    packages = {**PACKAGES, "run": ["/usr/bin/run"]}
+    policy = "version: 1\npins: [{remove: 'package:spare', reason: r}]"
+    with pytest.raises(ParedownError, match=r"/usr/bin/spare.*interpreter.*/usr/bin/run: traced"):
+        decided(root, [use("/usr/bin/run", how="script")], packages, policy=policy)
+
+
+def test_pin_that_names_nothing_is_refused(root: Path) -> None:
+    with pytest.raises(ParedownError, match="package:sparee"):
+        _kept(root, "remove: 'package:sparee'")
+
+
+def test_policy_is_read() -> None:
+    text = "version: 1\npins:\n  - keep: /a/**\n    reason: why\n"
+    assert parse_policy(text) == Policy((Pin("keep", "/a/**", "why"),))
+    assert parse_policy("version: 1") == Policy()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "where"),
+    [
+        ("version: 2", 1, r"\$\.version"),
+        ("version: 1\npins:\n- keep: /a\n", 3, r"\$\.pins\[0\]"),
+        ("version: 1\npins:\n- keep: /a\n  reason: r\n- keep: a\n  reason: r\n", 5, r"\[1\]\.keep"),
+        ("version: 1\npins:\n- {keep: /a, remove: /a, reason: r}", 3, r"\$\.pins\[0\]"),
+        ("version: 1\n\nrules: []", 1, r"\$ "),
+        ("- a", 1, r"\$ "),
+        ("", 1, r"\$ "),
+    ],
+)
+def test_mistakes_are_told_with_line_and_place(text: str, line: int, where: str) -> None:
+    with pytest.raises(ParedownError, match=rf"line {line}: .*{where}"):
+        parse_policy(text)
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: \x00", "!!python/object:os.system x", "&a [*a]"])
+def test_hostile_yaml_is_one_clear_error(text: str) -> None:
+    with pytest.raises(ParedownError, match="cannot read policy"):
+        parse_policy(text)
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(ParedownError, match="No such file"):
+        read_policy(tmp_path / "policy.yaml")
+    (tmp_path / "policy.yaml").write_bytes(b"\xff")
+    with pytest.raises(ParedownError, match="not UTF-8"):
+        read_policy(tmp_path / "policy.yaml")

@@ -1,0 +1,239 @@
+"""The knowledge base: each rule fires on what it says, and on nothing else."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from decisions import decided, kept_files, make_tree
+from elf_files import can_compile, compile_library
+from fixture_types import Require
+from paredown_minimizer.globs import compile_pattern, expand
+from paredown_minimizer.image.directory import open_directory
+from paredown_minimizer.rulebook import load_rules
+from paredown_schemas.errors import ParedownError
+
+APP = "/opt/x/libapp.so"
+OTHERS = {
+    "/etc/nsswitch.conf": "passwd: files systemd\nhosts: files [!UNAVAIL=return] myhostname dns\n",
+    "/etc/hosts": "x",
+    "/etc/resolv.conf": "x",
+    "/etc/gai.conf": "x",
+    "/etc/services": "x",
+    "/etc/protocols": "x",
+    "/etc/passwd": "x",
+    "/etc/group": "x",
+    "/etc/shadow": "x",
+    "/etc/localtime": "-> /usr/share/zoneinfo/Etc/UTC",
+    "/usr/share/zoneinfo/Etc/UTC": "x",
+    "/usr/share/zoneinfo/Europe/Berlin": "x",
+    "/usr/lib/locale/C.utf8/LC_CTYPE": "x",
+    "/usr/lib/locale/de_DE.utf8/LC_CTYPE": "x",
+    "/usr/lib/locale/fr_FR.utf8/LC_CTYPE": "x",
+    "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules": "x",
+    "/usr/bin/dash": "x",
+    "/usr/bin/sh": "-> dash",
+    "/bin": "-> usr/bin",
+    "/etc/ssl/openssl.cnf": "x",
+    "/etc/ssl/certs/ca-certificates.crt": "x",
+    "/usr/lib/python3.11/os.py": "x",
+    "/usr/lib/python3.11/subprocess.py": "x",
+    "/usr/lib/python3.11/mimetypes.py": "x",
+    "/usr/lib/python3.11/test/test_os.py": "x",
+    "/usr/lib/python3.11/ctypes/util.py": "x",
+    "/usr/lib/python3.11/zoneinfo/__init__.py": "x",
+    "/usr/bin/python3.11": "x",
+    "/etc/mime.types": "x",
+    "/sbin": "-> usr/sbin",
+    "/usr/sbin/ldconfig": "x",
+}
+ALWAYS = {"/etc/passwd", "/etc/group"}
+
+
+@pytest.fixture
+def root(tmp_path: Path, require: Require) -> Path:
+    require(can_compile(), "clang is not installed")
+    tree = tmp_path / "tree"
+    make_tree(tree, OTHERS)
+    return tree
+
+
+def _fired(
+    root: Path, *, imports: Iterable[str] = (), soname: str | None = None, env: Iterable[str] = ()
+) -> set[str]:
+    """Return what is kept beside a library that imports these symbols, each path its package."""
+    compile_library(root / APP.lstrip("/"), imports=imports, soname=soname)
+    return _kept(root, [APP], env)
+
+
+def _kept(root: Path, traced: Iterable[str], env: Iterable[str] = ()) -> set[str]:
+    packages = {f"p{n}": [path] for n, path in enumerate([*OTHERS, *sorted(traced)])}
+    config = {"Env": list(env)}
+    decision = decided(root, traced, packages, config=config, granularity="file")
+    return kept_files(decision, root) - set(traced) - ALWAYS
+
+
+def test_nothing_follows_from_nothing(root: Path) -> None:
+    assert _fired(root, imports=["memcpy"]) == set()
+
+
+def test_name_service(root: Path) -> None:
+    for service in ("systemd", "myhostname"):
+        compile_library(root / f"usr/lib/libnss_{service}.so.2")
+    found = _fired(root, imports=["getaddrinfo"])
+    assert {"/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf", "/etc/gai.conf"} <= found
+    assert {"/etc/services", "/etc/protocols"} <= found
+    assert {"/usr/lib/libnss_systemd.so.2", "/usr/lib/libnss_myhostname.so.2"} <= found
+
+
+def test_accounts(root: Path) -> None:
+    assert {"/etc/nsswitch.conf", "/etc/shadow"} <= _fired(root, imports=["getpwnam"])
+
+
+def test_libc_alone_fires_nothing(root: Path) -> None:
+    symbols = ["getaddrinfo", "iconv_open", "system", "setlocale", "localtime"]
+    assert _fired(root, imports=symbols, soname="libc.so.6") == set()
+    assert _fired(root, imports=symbols, soname="libapp.so.6") != set()
+
+
+def test_time_zones(root: Path) -> None:
+    found = _fired(root, imports=["localtime_r"])
+    assert found == {"/etc/localtime", "/usr/share/zoneinfo/Etc/UTC"}
+    found = _fired(root, imports=["localtime_r"], env=["TZ=:Europe/Berlin"])
+    assert "/usr/share/zoneinfo/Europe/Berlin" in found
+
+
+def test_locale(root: Path) -> None:
+    found = _fired(root, imports=["setlocale"], env=["LANG=de_DE.UTF-8"])
+    assert found == {"/usr/lib/locale/C.utf8/LC_CTYPE", "/usr/lib/locale/de_DE.utf8/LC_CTYPE"}
+
+
+def test_gconv(root: Path) -> None:
+    found = _fired(root, imports=["iconv_open"])
+    assert found == {"/usr/lib/x86_64-linux-gnu/gconv/gconv-modules"}
+
+
+def test_unwinder(root: Path) -> None:
+    compile_library(root / "usr/lib/libgcc_s.so.1")
+    assert _fired(root, imports=["pthread_exit"]) == {"/usr/lib/libgcc_s.so.1"}
+
+
+def test_shell(root: Path) -> None:
+    assert _fired(root, imports=["popen"]) == {"/usr/bin/sh", "/usr/bin/dash", "/bin"}
+
+
+def test_tls(root: Path) -> None:
+    found = _fired(root, soname="libssl.so.3")
+    assert found == {"/etc/ssl/openssl.cnf", "/etc/ssl/certs/ca-certificates.crt"}
+
+
+def test_python(root: Path) -> None:
+    found = _kept(root, ["/usr/bin/python3.11"])
+    assert "/usr/lib/python3.11/os.py" in found
+    assert "/usr/lib/python3.11/test/test_os.py" not in found
+    assert {"/etc/mime.types", "/usr/sbin/ldconfig", "/sbin", "/usr/bin/dash"} <= found
+    assert "/usr/share/zoneinfo/Europe/Berlin" in found
+    assert _kept(root, ["/usr/share/zoneinfo/Europe/Berlin"]) == set()
+
+
+def test_python_distribution_is_one_whole(root: Path) -> None:
+    site = "/usr/lib/python3/dist-packages"
+    files = {
+        f"{site}/yaml/__init__.py": "x",
+        f"{site}/yaml/late.py": "x",
+        f"{site}/_yaml/__init__.py": "x",
+        f"{site}/PyYAML-6.dist-info/METADATA": "x",
+        f"{site}/PyYAML-6.dist-info/RECORD": "yaml/__init__.py,,\nyaml/late.py,,\n"
+        "_yaml/__init__.py,,\nPyYAML-6.dist-info/METADATA,,\n../../../../etc/passwd,,\n",
+        f"{site}/other/__init__.py": "x",
+        f"{site}/other-1.egg-info/top_level.txt": "other\n",
+    }
+    make_tree(root, files)
+    packages = {f"p{n}": [path] for n, path in enumerate([*OTHERS, *files])}
+    traced = [f"{site}/yaml/__init__.py"]
+    found = kept_files(decided(root, traced, packages, granularity="file"), root) - ALWAYS
+    assert found == {path for path in files if "other" not in path}
+
+
+def test_licence_of_everything_that_stays(root: Path) -> None:
+    make_tree(
+        root,
+        {
+            "/usr/share/doc/a/copyright": "see /usr/share/common-licenses/GPL-2.",
+            "/usr/share/doc/b": "-> a",
+            "/usr/share/common-licenses/GPL-2": "x",
+            "/usr/share/common-licenses/GPL-3": "x",
+            "/usr/bin/b": "x",
+            "/usr/bin/a": "x",
+            "/usr/share/doc/c/copyright": "x",
+        },
+    )
+    packages = {
+        "a": ["/usr/share/doc/a/copyright", "/usr/bin/a"],
+        "b": ["/usr/share/doc/b", "/usr/bin/b"],
+        "c": ["/usr/share/doc/c/copyright"],
+        "base": ["/usr/share/common-licenses/GPL-2", "/usr/share/common-licenses/GPL-3"],
+        "rest": list(OTHERS),
+    }
+    decision = decided(root, ["/usr/bin/b"], packages)
+    assert kept_files(decision, root) - ALWAYS - set(OTHERS) == {
+        "/usr/bin/b",
+        "/usr/share/doc/b",
+        "/usr/share/doc/a/copyright",
+        "/usr/share/common-licenses/GPL-2",
+    }
+    assert {p.name: p.action for p in decision.plan.packages}["a"] == "trim"
+
+
+def test_every_topic_names_its_sources() -> None:
+    topics = {rule.name.partition("/")[0] for rule in load_rules()}
+    files = importlib.resources.files("paredown_minimizer") / "rules"
+    named = {f.name.removesuffix(".yaml") for f in files.iterdir() if f.name.endswith(".yaml")}
+    assert topics == named
+    assert len(topics) >= 11
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("rules: []", "rules"),
+        ("rules: [{name: a, why: b, when: {imports: [x]}}]", "rules"),
+        ("rules: [{name: a, why: b, when: {imports: [x]}, keep: ['/{unknown}']}]", "unknown"),
+        ("rules: [{name: a, why: b, when: {magic: [x]}, keep: [/a]}]", "rules"),
+    ],
+)
+def test_wrong_rules_are_told(
+    record: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.resources.files("paredown_minimizer") / "rules" / "rules.schema.json"
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "rules.schema.json").write_text(real.read_text("utf-8"))
+    (tmp_path / "rules" / "bad.yaml").write_text(f"topic: T\nsources: [s]\n{record}\n")
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    load_rules.cache_clear()
+    try:
+        with pytest.raises(ParedownError, match=rf"cannot read rules bad\.yaml.*{message}"):
+            load_rules()
+    finally:
+        monkeypatch.undo()
+        load_rules.cache_clear()
+
+
+def test_patterns(root: Path) -> None:
+    image = open_directory(str(root))
+    tree = image.tree
+    assert expand(tree, "/bin/sh") == ["/bin/sh"]  # spelt as a program would, links and all
+    assert expand(tree, "/usr/lib/python3.11/*/util.py") == ["/usr/lib/python3.11/ctypes/util.py"]
+    assert expand(tree, "/usr/**/util.py") == ["/usr/lib/python3.11/ctypes/util.py"]
+    assert expand(tree, "/usr/share/zoneinfo/Etc/**") == ["/usr/share/zoneinfo/Etc/UTC"]
+    assert expand(tree, "/usr/lib/pytho") == []
+    image.close()
+    match = compile_pattern("{**root}/lib/python3.{minor}/x.py").fullmatch(
+        "/opt/a b/lib/python3.12/x.py"
+    )
+    assert match is not None
+    assert match.groupdict() == {"root": "/opt/a b", "minor": "12"}
+    assert not compile_pattern("{**root}/bin/python3.{minor}").fullmatch("/bin/python3.1/x")
