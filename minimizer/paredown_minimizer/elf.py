@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import warnings
 from typing import Any, Literal
 
 from paredown_schemas.errors import ParedownError
@@ -57,12 +58,15 @@ def parse_elf(data: bytes) -> Elf:
         raise MalformedElfError("no ELF magic")
     import lief  # noqa: PLC0415 - 0.25 s, and not every command reads ELF
 
-    binary = lief.ELF.parse(data, _config())
-    if binary is None:
-        raise MalformedElfError("not an ELF file that lief understands")
     try:
-        _refuse_cut_short(binary, len(data))
-        return _from_lief(binary)
+        # Values that lief has no name for are no fault of the file: vendors have their own.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            binary = lief.ELF.parse(data, _config())
+            if binary is None:
+                raise MalformedElfError("not an ELF file that lief understands")
+            _refuse_cut_short(binary, len(data))
+            return _from_lief(binary)
     except (UnicodeDecodeError, RuntimeError, AttributeError) as error:
         raise MalformedElfError(f"malformed: {error}") from error
 
@@ -123,8 +127,14 @@ def _from_lief(binary: Any) -> Elf:
         runpath=_components(texts.get(tags.RUNPATH)),
         nodeflib=bool(flags & _DF_1_NODEFLIB),
         dlopened=_dlopened(binary),
-        imports=frozenset(_text(symbol.name) for symbol in binary.imported_symbols),
+        imports=_imports(binary),
     )
+
+
+def _imports(binary: Any) -> frozenset[str]:
+    # Not through binary.imported_symbols, which leaves out symbols of no type: that is how those
+    # look that no library was linked for.
+    return frozenset(_text(s.name) for s in binary.dynamic_symbols if s.shndx == 0 and s.name)
 
 
 def _text(name: str | bytes) -> str:

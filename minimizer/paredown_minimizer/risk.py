@@ -1,4 +1,4 @@
-"""Path strings in used files that name something that goes.
+"""Path strings in used files that name something that goes, and commands that scripts name.
 
 No evidence that it is needed: programs carry the names of much that they never open. But what a
 program opens on another day is named somewhere, so each is reported, with the package that goes.
@@ -23,6 +23,15 @@ _NAMING = {"traced", "root", "pinned", "linked", "interpreter"}
 # A name that begins at a slash, not in the middle of a relative one or of an URL's.
 _NAME = re.compile(rb"(?<![\w.+@%~/-])/[\w.+@~-]+(?:/[\w.+@~-]+)*")
 _NAME_IN_BYTECODE = re.compile(rb"/[\w.+@~-]+(?:/[\w.+@~-]+)*")
+# A text that can start programs, and the places in it where a command's name stands: where a shell
+# expects one, and where a string begins.
+_STARTS_PROGRAMS = re.compile(
+    rb"\A#![^\n]*sh\b|subprocess|\bos\.(system|popen|exec|spawn)|child_process|shell_exec|proc_open"
+    rb"|\bOpen3\b|\bIO\.popen|ProcessBuilder|exec\.Command"
+)
+_COMMAND = re.compile(rb"(?:[\"'`|;&({]|\n|\$\()[ \t]*([a-z][\w.+-]*)(?=[\s\"'`;|&)])")
+_TEXT_LIMIT = 1 << 20
+_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # A directory that more packages than this list names none of them.
 _SHARED = 3
 
@@ -43,16 +52,23 @@ def find_risks(
     for path, reason in sorted(evidence.items()):
         if path == CACHE or path in inventory.database or reason.kind not in _NAMING:
             continue
-        for name in _names(path, contents.data(path, _LIMIT)):
+        data = contents.data(path, _LIMIT)
+        hits = {tree.canonical(name) for name in _commands(data)} & removed
+        for name in _names(path, data):
             named = tree.canonical(name)
-            for hit in (named, parent(named)):
-                # A made-up name in a directory that goes still names the directory.
-                if hit in removed and (hit == named or tree[hit].type == "directory"):
-                    risks.update((package, hit, path) for package in _packages(inventory, hit))
-                    break
-                if hit in tree:
-                    break
+            # A made-up name in a directory that goes still names the directory.
+            hits |= {named if named in tree else parent(named)} & removed
+        for hit in hits:
+            risks.update((package, hit, path) for package in _packages(inventory, hit))
     return tuple(Risk(package or None, path, by) for package, path, by in sorted(risks))
+
+
+def _commands(data: bytes) -> set[str]:
+    """Return where the commands that a text may start could lie."""
+    if len(data) > _TEXT_LIMIT or b"\0" in data or not _STARTS_PROGRAMS.search(data):
+        return set()
+    names = {decode_name(name) for name in _COMMAND.findall(data)}
+    return {f"{directory}/{name}" for directory in _DIRECTORIES for name in names}
 
 
 def _packages(inventory: Inventory, path: str) -> Iterable[str]:
