@@ -109,7 +109,7 @@ struct {
 
 struct message {
 	struct event head;
-	char path[PATH_ROOM];
+	char path[PATH_ROOM + NAME_ROOM];
 };
 
 /* Tracepoints run with preemption off and never nest here: none of these fires in an interrupt. */
@@ -185,7 +185,7 @@ static void write_path(struct message *message, struct dentry *dentry)
 			message->head.flags = 0;
 			break;
 		}
-		if (length > PATH_ROOM - NAME_ROOM)
+		if (length > PATH_ROOM)
 			break;
 		const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
 		long size = bpf_probe_read_kernel_str(message->path + length, NAME_ROOM, name);
@@ -204,7 +204,7 @@ static int send(struct message *message)
 
 	/* Keeps the check and the use in one register, which older verifiers need. */
 	asm volatile("" : "+r"(length));
-	if (length > PATH_ROOM)
+	if (length > PATH_ROOM + NAME_ROOM)
 		return -1;
 	if (bpf_ringbuf_output(&events, message, sizeof(message->head) + length, 0) == 0)
 		return 0;

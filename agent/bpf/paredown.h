@@ -3,8 +3,8 @@
 #ifndef PAREDOWN_H
 #define PAREDOWN_H
 
-#define PATH_ROOM 4096
-#define NAME_ROOM 256
+#define PATH_ROOM 4096         /* as much as a system call takes */
+#define NAME_ROOM 256          /* a name with its NUL */
 
 /* What a process is, by thread group id in the agent's pid namespace. */
 struct task {

@@ -102,3 +102,21 @@ def test_a_second_use_costs_no_event(root: Path, require: Require) -> None:
         assert "/etc/debian_version" in paths(records)
     finally:
         recorder.close()
+
+
+def test_a_path_too_long_to_print_is_told_of(watching: Recorder, root: Path) -> None:
+    deep = 'for (1..20) { $n = "n" x 250; mkdir $n; chdir $n or die } open F, ">file" or die'
+    records = [*run(watching, shell(root, f"cd /tmp; perl -e '{deep}'")), *watching.finish()]
+    if watching.name == "fanotify":
+        assert "path longer than 4095 bytes" in {r.where for r in records if isinstance(r, Loss)}
+    else:
+        (record,) = [record for record in files(records) if record.truncated]
+        assert record.path.endswith("n/file")
+
+
+def test_a_path_of_4000_bytes_is_whole(watching: Recorder, root: Path) -> None:
+    name = "/tmp" + ("/" + "n" * 249) * 15 + "/" + "f" * 200
+    make = f"mkdir -p {os.path.dirname(name)}; echo x >{name}; cat {name}"
+    records = [*run(watching, shell(root, make)), *watching.finish()]
+    assert name in paths(records)
+    assert not any(record.truncated for record in files(records))
