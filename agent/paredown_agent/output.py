@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
-from paredown_schemas.trace import File, Loss, Record, TraceWriter, Trailer
+from paredown_schemas.trace import File, Loss, Process, Record, TraceWriter, Trailer
 
 # A killed agent loses what it saw during this time, in seconds.
 _FLUSH_EVERY = 0.5
@@ -28,7 +28,7 @@ class Output:
         self.path = path
         self.failure = ""  # why writing ended, if it did
         self.files: set[str] = set()
-        self.programs: set[str] = set()
+        self.programs: set[str | None] = set()
         self.losses = 0
         self._file_records = 0
         self._loss_records = 0
@@ -124,8 +124,8 @@ class Output:
             self._file_records += 1
             self._truncated |= record.truncated
             self.files.add(record.path)
-            if record.exe is not None:
-                self.programs.add(record.exe)
+        elif isinstance(record, Process):
+            self.programs.add(record.exe)
         elif isinstance(record, Loss):
             self._loss_records += 1
             self.losses += record.count or 0
