@@ -6,16 +6,18 @@ Adding one touches its own file, ``FORMATS`` and its test.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
+import shutil
 from collections.abc import Callable
 from typing import Protocol
 
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.image.directory_write import write_directory
-from paredown_minimizer.image.docker import open_docker, write_docker
 from paredown_minimizer.image.docker_archive import open_archive
 from paredown_minimizer.image.docker_archive_write import write_archive
+from paredown_minimizer.image.engine import open_stored, write_stored
 from paredown_minimizer.image.model import Image, is_below
 from paredown_minimizer.image.slim import Provenance
 from paredown_schemas.errors import UsageError
@@ -41,6 +43,15 @@ class Format:
     path: Callable[[str], str | None]  # the file or directory that a location names
 
 
+def _engine(name: str) -> Format:
+    return Format(
+        functools.partial(open_stored, name),
+        functools.partial(write_stored, name),
+        f"{name} run --rm {{}}",
+        lambda _: None,
+    )
+
+
 FORMATS: dict[str, Format] = {
     "dir": Format(
         open_directory,
@@ -48,7 +59,8 @@ FORMATS: dict[str, Format] = {
         "paredown-agent record -o again.trace --rootfs {} -- COMMAND",
         lambda location: location,
     ),
-    "docker": Format(open_docker, write_docker, "docker run --rm {}", lambda _: None),
+    "docker": _engine("docker"),
+    "podman": _engine("podman"),
     "docker-archive": Format(
         open_archive,
         write_archive,
@@ -60,7 +72,7 @@ _SPEC = re.compile(r"([a-z][a-z-]*):(.+)", re.DOTALL)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """Split ``SCHEME:LOCATION``; a bare reference means docker.
+    """Split ``SCHEME:LOCATION``; a bare reference means docker, or podman where only that is.
 
     Raises:
         UsageError: it names nothing, or looks like a path without its scheme.
@@ -74,7 +86,8 @@ def split_spec(spec: str) -> tuple[str, str]:
             f"cannot tell what image {escape_name(spec)!r} is",
             hint=f"name it as SCHEME:LOCATION, with one of {', '.join(FORMATS)}",
         )
-    return "docker", spec
+    only_podman = shutil.which("podman") and not shutil.which("docker")
+    return "podman" if only_podman else "docker", spec
 
 
 def open_image(spec: str) -> Image:

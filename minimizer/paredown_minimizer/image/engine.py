@@ -1,4 +1,4 @@
-"""Images of a docker daemon: ``docker:REF``, through docker's own command line."""
+"""Images of a container engine, ``docker:REF`` and ``podman:REF``, by its own command line."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import escape_name
 
 
-def open_docker(reference: str) -> Image:
-    """Read what a ``docker:`` SOURCE names; DOCKER_HOST is honoured, as docker does.
+def open_stored(engine: str, reference: str) -> Image:
+    """Read an image that ``engine``, docker or podman, has; its environment is honoured.
 
     Raises:
-        ParedownError: docker is not there or has no such image; or see ``ArchiveImage``.
+        ParedownError: the engine is not there or has no such image; or see ``ArchiveImage``.
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the image closes it
     try:
-        _docker(["save", "--", reference], f"read image {escape_name(reference)}", stdout=file)
+        what = f"read image {escape_name(reference)}"
+        _run([engine, "save", "--", reference], what, stdout=file)
     except BaseException:
         file.close()
         raise
-    return ArchiveImage(file, f"docker:{reference}")
+    return ArchiveImage(file, f"{engine}:{reference}")
 
 
-def write_docker(image: Image, reference: str, provenance: Provenance, *, force: bool) -> None:
-    """Load ``image`` into docker as the reference that a ``docker:`` DEST names.
+def write_stored(
+    engine: str, image: Image, reference: str, provenance: Provenance, *, force: bool
+) -> None:
+    """Load ``image`` into ``engine``, docker or podman, as ``reference``.
 
     Raises:
-        UsageError: docker has an image of that name, and not ``force``.
-        ParedownError: docker is not there, or refuses it.
+        UsageError: the engine has an image of that name, and not ``force``.
+        ParedownError: the engine is not there, or refuses it.
     """
     what = f"write image {escape_name(reference)}"
-    if not force and _exists(reference):
+    if not force and _exists(engine, reference):
         raise UsageError(f"cannot {what}: it exists", hint="--force replaces it")
     with tempfile.TemporaryFile() as file:
         try:
@@ -47,19 +50,19 @@ def write_docker(image: Image, reference: str, provenance: Provenance, *, force:
                 f"cannot {what}: {error.strerror}", hint="TMPDIR names where temporary files go"
             ) from error
         file.seek(0)
-        _docker(["load", "--quiet"], what, stdin=file, stdout=subprocess.DEVNULL)
+        _run([engine, "load", "--quiet"], what, stdin=file, stdout=subprocess.DEVNULL)
 
 
-def _exists(reference: str) -> bool:
-    command = ["docker", "image", "inspect", "--", reference]
+def _exists(engine: str, reference: str) -> bool:
+    command = [engine, "image", "inspect", "--", reference]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False  # loading will say what is wrong
 
 
-def _docker(
-    arguments: list[str],
+def _run(
+    command: list[str],
     what: str,
     *,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
@@ -67,14 +70,14 @@ def _docker(
 ) -> None:
     try:
         process = subprocess.run(
-            ["docker", *arguments], stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, check=False
+            command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, check=False
         )
     except FileNotFoundError as error:
         raise ParedownError(
-            f"cannot {what}: there is no docker command",
-            hint="install docker's command line, or name a dir: or docker-archive:",
+            f"cannot {what}: there is no {command[0]} command",
+            hint=f"install {command[0]}'s command line, or name a dir: or docker-archive:",
         ) from error
     if process.returncode:
         lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
         cause = escape_name(lines[-1].removeprefix("Error response from daemon: ")) if lines else ""
-        raise ParedownError(f"cannot {what}: docker: {cause or process.returncode}")
+        raise ParedownError(f"cannot {what}: {command[0]}: {cause or process.returncode}")
