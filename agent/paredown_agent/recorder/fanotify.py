@@ -38,9 +38,9 @@ from paredown_schemas.trace import File, How, Kind, Loss, Record, SessionKind
 _MASK = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_ONDIR
 _QUEUE = 262144
 _RING = 1 << 20
-# An exec is over within this time after it opened its file (ns).
-_HOLD = 1_000_000_000
-_MAX_HELD = 64
+# An exec is over within this time after it opened its file (ns), however slow the disk.
+_HOLD = 10_000_000_000
+_MAX_HELD = 1024
 # Half of what the kernel side remembers: from then on an unknown process may be a forgotten one.
 _MAX_EXITS = 4096
 # Between two looks at the rest of the loop.
@@ -187,8 +187,9 @@ class FanotifyRecorder:
             return [self._no_descriptor(event)]
         state = self._programs.find(event.pid) if event.pid else None
         known = self._sessions.get(state.session) if state else None
-        if (state is None or known is None) and self._hold(event, now):
-            return []
+        unknown = state is None or known is None
+        if unknown and self._may_begin_session(event):
+            return self._hold(event, now)
         try:
             if state is None or known is None:
                 self._unknown += 1
@@ -204,13 +205,16 @@ class FanotifyRecorder:
             return self._loss("fanotify queue", None)
         return self._loss(f"fanotify event: {os.strerror(-event.fd)}", 1)
 
-    def _hold(self, event: Event, now: int) -> bool:
+    def _may_begin_session(self, event: Event) -> bool:
         """A session's first program is opened before the exec that begins the session ends."""
-        exec_may_follow = event.mask & FAN_OPEN_EXEC and self._sessions.begins and event.pid
-        if not exec_may_follow or len(self._held) >= _MAX_HELD:
-            return False
+        return bool(event.mask & FAN_OPEN_EXEC and self._sessions.begins and event.pid)
+
+    def _hold(self, event: Event, now: int) -> list[Record]:
+        if len(self._held) >= _MAX_HELD:
+            os.close(event.fd)
+            return [self._loss("execs under way", 1)]
         self._held.append((now + _HOLD, event))
-        return True
+        return []
 
     def _release_held(self, now: int) -> list[Event]:
         ready = [event for _, event in self._held if self._programs.find(event.pid)]
