@@ -90,6 +90,8 @@ def _held(pid: int, session: int, device: int, now: int) -> Iterator[File]:
         if found is None:
             continue
         path, used, status = found
+        if used == "library" and path == exe:
+            continue  # a program is mapped as well
         yield File(
             path=path,
             how=used,

@@ -109,14 +109,22 @@ def _find(name: str) -> tuple[Engine, Container]:
         raise ParedownError(
             f"cannot attach to container {escape_name(name)}: no docker or podman is installed"
         )
+    failures: list[ParedownError] = []
     for engine in engines:
-        found = engine.find(name)
+        try:
+            found = engine.find(name)
+        except ParedownError as error:
+            # One whose daemon does not run says nothing about the other's containers.
+            failures.append(error)
+            continue
         if found is not None and found.pid:
             return engine, found
         if found is not None:
             raise ParedownError(f"cannot attach to container {escape_name(name)}: it does not run")
-    known = " nor ".join(engine.kind for engine in engines)
+    if failures:
+        raise failures[0]
+    known = " or ".join(engine.kind for engine in engines)
     raise ParedownError(
-        f"cannot attach to container {escape_name(name)}: {known} has no container of that name",
+        f"cannot attach to container {escape_name(name)}: no container of that name in {known}",
         hint=f"{engines[0].kind} ps lists those that run",
     )
