@@ -77,6 +77,7 @@ def mime():
 def shell():
     import subprocess
 
+    # What only the shell itself does: no trace and no rule can know a command that a string names.
     return subprocess.run(
-        "printf '%s' \"$((6 * 7))\" | tr 4 5", shell=True, check=True, capture_output=True
+        "printf '%s' \"$((6 * 7))\"", shell=True, check=True, capture_output=True
     ).stdout
