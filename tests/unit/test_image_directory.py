@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +153,40 @@ def test_full_disk_leaves_nothing(tiny_disk: Path, tmp_path: Path) -> None:
                 DirectoryImage(tree), destination.format(tiny_disk), PROVENANCE, force=False
             )
         assert list(tiny_disk.iterdir()) == []
+
+
+def test_what_is_mounted_in_the_old_tree_is_safe(tiny_disk: Path, tmp_path: Path) -> None:
+    (tiny_disk / "precious").touch()
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for old in (tmp_path / "disk", tmp_path):
+        with pytest.raises(ParedownError, match="is mounted there"):
+            write_image(DirectoryImage(tree), f"dir:{old}", PROVENANCE, force=True)
+    assert (tiny_disk / "precious").exists()
+
+
+def test_without_root_owners_cannot_be_kept(require: Require, tmp_path: Path) -> None:
+    require(os.geteuid() == 0, "another user's file takes root")
+    tree, place = tmp_path / "tree", Path(tempfile.mkdtemp())
+    tree.mkdir()
+    (tree / "f").touch()
+    os.chown(tree / "f", 1234, 1234)
+    place.chmod(0o777)
+    image = DirectoryImage(tree)
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        try:
+            write_image(image, f"dir:{place}/out", PROVENANCE, force=False)
+        except ParedownError as error:
+            told = "Operation not permitted" in str(error) and "only root" in error.hint
+            os._exit(0 if told and not list(place.iterdir()) else 1)
+        os._exit(2)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    shutil.rmtree(place)
+    assert status == 0
 
 
 def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:

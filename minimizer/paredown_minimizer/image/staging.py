@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from paredown_minimizer.image.model import is_below
 from paredown_schemas.errors import ParedownError, UsageError
-from paredown_schemas.names import escape_name
+from paredown_schemas.names import decode_name, escape_name
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -53,6 +55,7 @@ def staged_directory(final: Path) -> Iterator[Path]:
     cp(1) does: a sync of every file would cost more than the copy.
     """
     with _clear_errors(final):
+        _refuse_mounts(final)
         stage = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
         new, old = stage / "new", stage / "old"
         try:
@@ -68,6 +71,19 @@ def staged_directory(final: Path) -> Iterator[Path]:
                 raise
         finally:
             shutil.rmtree(stage)
+
+
+def _refuse_mounts(final: Path) -> None:
+    """Replacing a tree deletes the old one, and would delete what is mounted in it."""
+    here = decode_name(os.fsencode(os.path.realpath(final)))
+    mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    for line in mounts:
+        raw = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
+        place = decode_name(raw)
+        if is_below(place, here):
+            raise ParedownError(
+                f"cannot write {escape_name(str(final))}: {escape_name(place)} is mounted there"
+            )
 
 
 @contextlib.contextmanager
