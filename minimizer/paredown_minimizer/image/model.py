@@ -120,10 +120,10 @@ class Tree(Mapping[str, Entry]):
         links: list[str] = []
         while components:
             name = components.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                here = parent(here)
+            if name in ("", ".", ".."):
+                if here != "/" and self._entries[here].type != "directory":
+                    return None
+                here = parent(here) if name == ".." else here
                 continue
             step = join(here, name)
             entry = self._entries.get(step)
