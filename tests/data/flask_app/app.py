@@ -81,3 +81,10 @@ def shell():
     return subprocess.run(
         "printf '%s' \"$((6 * 7))\"", shell=True, check=True, capture_output=True
     ).stdout
+
+
+@app.get("/pipeline")
+def pipeline():
+    import subprocess
+
+    return subprocess.run("echo 42 | tr 4 5", shell=True, check=True, capture_output=True).stdout
