@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -107,13 +106,3 @@ def regular_bytes(tree: Path) -> int:
             if status.st_mode & 0o170000 == 0o100000:
                 seen[status.st_dev, status.st_ino] = status.st_size
     return sum(seen.values())
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process as a person would: SIGTERM, then patience."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -83,13 +83,15 @@ FILES = {
     "var/lib/ucf/registry": "other /etc/by-ucf.conf\n",
     f"{ROOT}/status": STATUS,
     f"{ROOT}/status-old": STATUS,
-    f"{ROOT}/available": "Package: tool\nArchitecture: amd64\n\nPackage: far\nArchitecture: all\n\n",
+    f"{ROOT}/available": "Package: tool\nArchitecture: amd64\n\n"
+    "Package: far\nArchitecture: all\n\n",
     f"{ROOT}/diversions": "/bin/sh\n/bin/sh.distrib\ntool\n/gone\n/gone.real\nother\n",
     f"{ROOT}/statoverride": "root adm 2755 /bin/tool\nroot root 4755 /usr/bin/editor-a\n",
     f"{ROOT}/info/format": "1\n",
     f"{ROOT}/info/tool.list": "/.\n/bin\n/bin/tool\n/bin/sh\n/usr\n/usr/lib\n/usr/lib/python3\n"
     "/usr/lib/python3/m.py\n/usr/share/doc/excluded\n/etc\n/etc/tool.conf\n",
-    f"{ROOT}/info/tool.md5sums": "a  bin/tool\nb  usr/lib/python3/m.py\nc  usr/share/doc/excluded\n",
+    f"{ROOT}/info/tool.md5sums": "a  bin/tool\nb  usr/lib/python3/m.py\n"
+    "c  usr/share/doc/excluded\n",
     f"{ROOT}/info/tool.conffiles": "/etc/tool.conf\nremove-on-upgrade /etc/old.conf\n",
     f"{ROOT}/info/tool.postinst": "#!/bin/sh\n",
     f"{ROOT}/info/libx:amd64.list": "/.\n/lib\n/lib/libx.so.1\n",
