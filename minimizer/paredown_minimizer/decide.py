@@ -22,12 +22,13 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import (
     Action,
+    DirectoryLink,
     Evidence,
     Granularity,
+    ListedPaths,
     PackageDecision,
     PathDecision,
     Plan,
-    RemovedPaths,
     Totals,
 )
 from paredown_schemas.trace import Run
@@ -104,7 +105,9 @@ def decide(
         ),
         evidence=tuple(_evidence(inventory, closure, kept)),
         risks=find_risks(contents, inventory, primary, removed),
-        removed=tuple(_removed(inventory, removed)),
+        links=tuple(_directory_links(image.tree)),
+        kept=tuple(_listed(inventory, _owned_files(image.tree, inventory, kept))),
+        removed=tuple(_listed(inventory, removed)),
     )
     return Decision(plan, kept, tuple(contents.warnings))
 
@@ -243,14 +246,27 @@ def _evidence(inventory: Inventory, closure: Closure, kept: AbstractSet[str]) ->
     ]
 
 
-def _removed(inventory: Inventory, removed: AbstractSet[str]) -> list[RemovedPaths]:
+def _directory_links(tree: Tree) -> list[DirectoryLink]:
+    links = []
+    for path, entry in tree.items():
+        if entry.type == "symlink" and tree.leads_to_directory(path):
+            resolved = tree.resolve(path)
+            links += [DirectoryLink(path, resolved.path)] if resolved else []
+    return sorted(links)
+
+
+def _owned_files(tree: Tree, inventory: Inventory, kept: AbstractSet[str]) -> set[str]:
+    return {p for p in inventory.owners if p in kept and not tree.leads_to_directory(p)}
+
+
+def _listed(inventory: Inventory, paths: AbstractSet[str]) -> list[ListedPaths]:
     folded: dict[tuple[str, str], list[str]] = {}
-    for path in removed:
+    for path in paths:
         owners = inventory.owners.get(path) or _makers(inventory, path)
         package = min(owners, default="")
         folded.setdefault((package, parent(path)), []).append(path.rpartition("/")[2])
     return [
-        RemovedPaths(package or None, directory, tuple(sorted(names)))
+        ListedPaths(package or None, directory, tuple(sorted(names)))
         for (package, directory), names in sorted(
             folded.items(), key=lambda item: (item[0][0], path_key(item[0][1]))
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from paredown_minimizer.closure import describe
-from paredown_minimizer.image.model import join
 from paredown_minimizer.review import PackageReview, review_plan
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Evidence, Plan, Risk
+from paredown_schemas.plan import Evidence, ListedPaths, Plan, Risk
 
 _SHOWN = 10
 
@@ -37,18 +36,19 @@ def explain(plan: Plan, subject: str) -> list[str]:
 
 
 def _path(plan: Plan, path: str) -> Iterator[str]:
+    path = _canonical(plan, path)
     name = escape_name(path)
-    owner, gone = _removed(plan, path)
+    evidence = {record.path: record for record in plan.evidence}
+    gone, owner = _find(plan.removed, path)
     if not gone:
-        evidence = {record.path: record for record in plan.evidence}
+        owned, owner = _find(plan.kept, path)
+        yield f"{name} stays:" if owned or path in evidence else f"{name}: no package has it"
         if path in evidence:
-            yield f"{name} stays:"
             yield from _chain(evidence, evidence[path])
+        elif owner:
+            yield from _chain(evidence, Evidence(path, "owned", owner))
         else:
-            yield (
-                f"{name} stays, if the image has it: with its package, with what it was made from, "
-                "or as part of the application"
-            )
+            yield "  if the image has it, it stays: with what it was made from, or the application"
         return
     reasons = [record.reason for record in plan.paths if record.path == path and record.reason]
     if reasons:
@@ -57,6 +57,17 @@ def _path(plan: Plan, path: str) -> Iterator[str]:
         of = f", of {escape_name(owner)}," if owner else ""
         yield f"{name}{of} goes: nothing that was used leads to it"
     yield from _named_by(risk for risk in plan.risks if risk.path == path)
+
+
+def _canonical(plan: Plan, path: str) -> str:
+    """Return the name under which the plan has ``path``: /bin/sh is /usr/bin/sh on merged /usr."""
+    targets = {link.path: link.target for link in plan.links}
+    here = ""
+    *directories, name = path.lstrip("/").split("/")
+    for component in directories:
+        step = f"{here}/{component}"
+        here = targets.get(step, step).rstrip("/")
+    return f"{here}/{name}"
 
 
 def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
@@ -108,12 +119,10 @@ def _holder(evidence: Iterable[Evidence], package: str, seen: set[str]) -> Evide
     return next(held, None)
 
 
-def _removed(plan: Plan, path: str) -> tuple[str | None, bool]:
-    for record in plan.removed:
-        for name in record.names:
-            if join(record.directory, name) == path:
-                return record.package, True
-    return None, False
+def _find(listed: Iterable[ListedPaths], path: str) -> tuple[bool, str | None]:
+    owners = (record.package for record in listed if path in record.paths())
+    owner = next(owners, "")
+    return owner != "", owner or None
 
 
 def _named_by(risks: Iterable[Risk]) -> Iterator[str]:

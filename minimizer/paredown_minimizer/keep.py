@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paredown_minimizer.image.model import Image, join, parent
+from paredown_minimizer.image.model import Image, parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.names import escape_name
@@ -11,7 +11,7 @@ from paredown_schemas.plan import Plan
 
 def removed_paths(plan: Plan) -> set[str]:
     """Return every path that goes; never the package database, which is rewritten."""
-    return {join(record.directory, name) for record in plan.removed for name in record.names}
+    return {path for record in plan.removed for path in record.paths()}
 
 
 def kept_paths(plan: Plan, image: Image, inventory: Inventory | None) -> set[str]:

@@ -181,10 +181,9 @@ def listing(review: Review) -> Iterator[str]:
         if path.action == "keep":
             yield f"+ path {escape_name(path.path)} {escape_name(path.package or '-')}"
     for entry in review.plan.removed:
-        prefix = escape_name(entry.directory.rstrip("/"))
         package_key = escape_name(entry.package or "-")
-        for name in entry.names:
-            yield f"- path {prefix}/{escape_name(name)} {package_key}"
+        for name in entry.paths():
+            yield f"- path {escape_name(name)} {package_key}"
     for risk in review.plan.risks:
         yield (
             f"! risk {escape_name(risk.path)} {escape_name(risk.package or '-')} "

@@ -13,7 +13,7 @@ import hashlib
 import importlib.resources
 import json
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,17 +87,31 @@ class Risk:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
-class RemovedPaths:
-    """What goes of one package, or unowned, from one directory: the inventory behind decisions.
+class ListedPaths:
+    """What lies in one directory, of one package or of none: the inventory behind the decisions.
 
     ``check`` and ``explain`` answer from the plan alone, without the image; so the plan must tell
-    a path that goes from one that never was. Last in the file and folded, a line a directory, so
-    that a reviewer need not read it. Directories that go are listed too, by their own name.
+    a path that goes from one that stays, and from one that never was. Last in the file and folded,
+    a line a directory, so that a reviewer need not read it. What nobody owns is listed only where
+    it goes. Directories that go are listed too, by their own name.
     """
 
     package: str | None  # key, name:architecture
     directory: str
     names: tuple[str, ...]
+
+    def paths(self) -> Iterator[str]:
+        """Yield the whole paths."""
+        prefix = self.directory.rstrip("/")
+        return (f"{prefix}/{name}" for name in self.names)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class DirectoryLink:
+    """A link to a directory, such as /bin, and where it ends: other names of the same files."""
+
+    path: str
+    target: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -135,7 +149,9 @@ class Plan:
     paths: tuple[PathDecision, ...]
     evidence: tuple[Evidence, ...]
     risks: tuple[Risk, ...]
-    removed: tuple[RemovedPaths, ...]
+    links: tuple[DirectoryLink, ...]
+    kept: tuple[ListedPaths, ...]
+    removed: tuple[ListedPaths, ...]
 
     @functools.cached_property
     def id(self) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from paredown_schemas.identity import host_platform
 from paredown_schemas.plan import (
+    DirectoryLink,
     Evidence,
+    ListedPaths,
     PackageDecision,
     PathDecision,
     Plan,
-    RemovedPaths,
     Risk,
     Totals,
     TraceInput,
@@ -85,10 +86,12 @@ def example_plan(**changes: Any) -> Plan:
             ),
         ),
         risks=(Risk("bash:amd64", "/usr/bin/bash", "/usr/sbin/nginx"),),
+        links=(DirectoryLink("/bin", "/usr/bin"),),
+        kept=(ListedPaths("nginx:amd64", "/usr/sbin", ("nginx",)),),
         removed=(
-            RemovedPaths(None, "/srv", ("old",)),
-            RemovedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),
-            RemovedPaths("odd\x1b[31m:amd64", "/", ("odd\nname",)),
+            ListedPaths(None, "/srv", ("old",)),
+            ListedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),
+            ListedPaths("odd\x1b[31m:amd64", "/", ("odd\nname",)),
         ),
     )
     return dataclasses.replace(plan, **changes)

@@ -29,11 +29,13 @@ def plan(tmp_path: Path) -> Plan:
             "/usr/share/deep/end": "x",
             "/usr/share/gone/x": "x",
             "/srv/x": "x",
+            "/doc": "-> usr/share",
+            "/usr/bin/other": "x",
             ODD: "x",
         },
     )
     packages = {
-        "run": ["/usr/bin/run"],
+        "run": ["/usr/bin/run", "/usr/bin/other"],
         "lang": ["/usr/bin/lang", "/usr/share/lang/spare"],
         "deep": ["/usr/share/deep/end"],
         "gone": ["/usr/share/gone", "/usr/share/gone/x", ODD],
@@ -71,7 +73,26 @@ def test_package_and_why_it_goes(plan: Plan) -> None:
     assert goes == "gone:all 1 goes: nothing that was used leads to any of its files"
     assert risk == "  risk: /usr/bin/run names /usr/share/gone/x"
     assert explain(plan, "/usr//share/gone/x")[0].startswith("/usr/share/gone/x, of gone:all, goes")
-    assert "as part of the application" in explain(plan, "/srv/x")[0]
+    assert explain(plan, "/srv/x")[1].endswith("or the application")
+
+
+def test_a_path_by_another_name(plan: Plan) -> None:
+    """On merged /usr a person asks for /bin/sh."""
+    assert explain(plan, "/doc/gone/x") == explain(plan, "/usr/share/gone/x")
+    assert explain(plan, "/doc/gone/x")[0].startswith("/usr/share/gone/x, of gone:all, goes")
+
+
+def test_a_file_that_stays_with_its_package(plan: Plan) -> None:
+    assert explain(plan, "/usr/bin/other") == [
+        "/usr/bin/other stays:",
+        "  /usr/bin/other: owned by run:all",
+        "    /usr/bin/run: traced",
+    ]
+
+
+def test_a_path_that_the_plan_does_not_know(plan: Plan) -> None:
+    first, _ = explain(plan, "/no/such")
+    assert first == "/no/such: no package has it"
 
 
 def test_names_are_escaped(plan: Plan) -> None:

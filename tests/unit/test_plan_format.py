@@ -27,7 +27,7 @@ _SCHEMA = jsonschema.Draft7Validator(
 
 def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     arguments = typing.get_args(hint)
-    if name in ("path", "named_by", "directory"):
+    if name in ("path", "named_by", "directory", "target"):
         return _names.map(lambda text: "/" + text)
     if typing.get_origin(hint) is typing.Literal:
         return st.sampled_from(arguments)

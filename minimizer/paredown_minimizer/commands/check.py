@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
 
     A truncated path means every path that goes and ends so.
     """
-    gone = {path: package for package, path in removed_paths(plan)}
+    gone = {path: record.package for record in plan.removed for path in record.paths()}
     uses: dict[str, list[tuple[Run, File]]] = {}
     for run in runs:
         for file in run.files():
@@ -87,14 +87,6 @@ def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
                 uses.setdefault(path, []).append((run, file))
     misses = [_miss(gone[path], path, uses[path]) for path in uses]
     return sorted(misses, key=lambda miss: (miss.package or "", miss.path))
-
-
-def removed_paths(plan: Plan) -> Iterator[tuple[str | None, str]]:
-    """Yield package key and path of everything that ``plan`` removes, in the plan's order."""
-    for entry in plan.removed:
-        prefix = entry.directory.rstrip("/")
-        for name in entry.names:
-            yield entry.package, f"{prefix}/{name}"
 
 
 def _meant(file: File, gone: dict[str, str | None]) -> list[str]:
