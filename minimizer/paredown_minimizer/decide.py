@@ -232,18 +232,21 @@ def _evidence(inventory: Inventory, closure: Closure, kept: AbstractSet[str]) ->
     chosen: dict[str, Evidence] = {}
     for path, evidence in closure.evidence.items():
         reach = closure.reach[path]
-        implied = evidence.kind in ("owned", "derived") if reach != Reach.PRIMARY else False
-        if reach == Reach.OWNED and not implied:
-            owners = inventory.owners.get(path, frozenset())
-            implied = bool(owners) and owners <= inventory.owners.get(
-                evidence.by or "", frozenset()
-            )
+        implied = reach != Reach.PRIMARY and (
+            evidence.kind in ("owned", "derived") or _shares_fate(inventory, path, evidence.by)
+        )
         if not implied and path in kept:
             chosen.update((link.path, link) for link in closure.chain(path))
     return [
         dataclasses.replace(e, package=min(inventory.owners.get(path, ()), default=None))
         for path, e in sorted(chosen.items())
     ]
+
+
+def _shares_fate(inventory: Inventory, path: str, by: str | None) -> bool:
+    """Say whether every package of ``path`` has ``by`` too: the link between them holds nothing."""
+    owners = inventory.owners.get(path, frozenset())
+    return bool(owners) and owners <= inventory.owners.get(by or "", frozenset())
 
 
 def _directory_links(tree: Tree) -> list[DirectoryLink]:

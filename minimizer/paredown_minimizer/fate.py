@@ -92,7 +92,7 @@ class Fate:
         used: dict[str, str] = {}
         for path, evidence in self._closure.evidence.items():
             if self._closure.reach[path] == Reach.PRIMARY and evidence.kind != "rule":
-                for directory in _parents(path):
+                for directory in (path, *_parents(path)):
                     used.setdefault(directory, path)
         for path, entry in self._tree.items():
             if entry.type == "symlink" and (resolved := self._tree.resolve(path)) is not None:
@@ -107,7 +107,8 @@ class Fate:
         for key in sorted(self.left(licences=True)):
             firings = list(self._rulebook.of_package(self._inventory.packages[key].name))
             owned = self._inventory.owned[key]
-            by = next((path for path in held if path in owned), None) if firings else None
+            files = (p for p in held if p in owned and not self._tree.leads_to_directory(p))
+            by = next(files, None) if firings else None
             for firing in firings:
                 for name in firing.names:
                     changed |= self._hold(name, Evidence("", "rule", by, firing.rule))
@@ -157,12 +158,15 @@ class Fate:
         return stays
 
     def _links_to_directories(self, kept: AbstractSet[str]) -> Iterator[str]:
+        """A link to a directory that stays shares the fate of an empty directory."""
+        left = self.left(licences=True)
         for path in self._tree:
             if path in kept or path in self._blocked or self._tree[path].type != "symlink":
                 continue
-            free = self._is_unowned(path) and self._made_by_scripts(path)
+            own = not left.isdisjoint(self._inventory.owners.get(path, ()))
+            own = own or (self._is_unowned(path) and self._made_by_scripts(path))
             resolved = self._tree.resolve(path)
-            if free and resolved is not None and resolved.path in kept:
+            if own and resolved is not None and resolved.path in kept:
                 yield path
 
     def _drop_dangling(self, kept: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from paredown_minimizer.image.model import Image
+from paredown_minimizer.image.model import Image, parent
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence, TraceInput
@@ -104,22 +104,36 @@ def traced_evidence(runs: Sequence[Run], image: Image) -> list[Evidence]:
     """Return the evidence of every path of the image that a run saw used, by path.
 
     A path without its beginning stands for every path that ends so. What a run created is not the
-    image's, and left out.
+    image's; the directory that it was created in is: open(2) makes no directories.
     """
     seen: dict[str, list[tuple[File, Run]]] = {}
+    made_in: dict[str, list[tuple[File, Run]]] = {}
     endings = _Endings(image)
     for run in runs:
         for file in run.files():
             for path in endings.of(file.path) if file.truncated else [file.path]:
                 if path in image.tree:
                     seen.setdefault(path, []).append((file, run))
-    return [_evidence(path, uses) for path, uses in sorted(seen.items())]
+                else:
+                    made_in.setdefault(_directory(image, path), []).append((file, run))
+    traced = [_evidence(path, uses, None) for path, uses in sorted(seen.items())]
+    return traced + [
+        _evidence(path, uses, "a file was made in it") for path, uses in sorted(made_in.items())
+    ]
 
 
-def _evidence(path: str, uses: Sequence[tuple[File, Run]]) -> Evidence:
+def _directory(image: Image, path: str) -> str:
+    """Return the nearest directory above ``path`` that the image has."""
+    while path not in image.tree:
+        path = parent(path)
+    return path
+
+
+def _evidence(path: str, uses: Sequence[tuple[File, Run]], detail: str | None) -> Evidence:
     return Evidence(
         path,
         "traced",
+        detail=detail,
         how=tuple(sorted({file.how for file, _ in uses})),
         exes=tuple(sorted({file.exe for file, _ in uses if file.exe})),
         scenarios=tuple(sorted({run.header.scenario for _, run in uses if run.header.scenario})),

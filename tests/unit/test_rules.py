@@ -125,6 +125,12 @@ def test_shell(root: Path) -> None:
     assert _fired(root, imports=["popen"]) == {"/usr/bin/sh", "/usr/bin/dash", "/bin"}
 
 
+@pytest.mark.parametrize("name", ["node", "nodejs", "perl", "perl5.36.0", "ruby", "ruby3.1"])
+def test_languages_that_start_the_shell(root: Path, name: str) -> None:
+    make_tree(root, {f"/usr/local/bin/{name}": "x"})
+    assert "/usr/bin/dash" in _kept(root, [f"/usr/local/bin/{name}"])
+
+
 def test_tls(root: Path) -> None:
     found = _fired(root, soname="libssl.so.3")
     assert found == {"/etc/ssl/openssl.cnf", "/etc/ssl/certs/ca-certificates.crt"}

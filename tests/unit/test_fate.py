@@ -1,0 +1,66 @@
+"""What stays beside the evidence: directories, and links to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from decisions import decided, kept_files, make_tree
+from paredown_schemas.plan import Evidence
+from traces import use
+
+BASE = {"/run/lock", "/run/db", "/var/run", "/var/lock", "/usr/lib/base"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    make_tree(
+        tree,
+        {
+            "/app/run": "x",
+            "/run/lock": None,
+            "/run/db": None,
+            "/var/run": "-> ../run",
+            "/var/lock": "-> /run/lock",
+            "/var/lib/web/sessions": None,
+            "/var/lib/web/cache": None,
+            "/usr/lib/base": "x",
+        },
+    )
+    return tree
+
+
+def test_the_directory_in_which_a_file_was_made_stays(root: Path) -> None:
+    made = "/var/lib/web/sessions/1/2"
+    packages = {"web": ["/var/lib/web/sessions", "/var/lib/web/cache"]}
+    decision = decided(root, ["/app/run", use(made, how="write")], packages)
+    assert "/var/lib/web/sessions" in decision.kept
+    assert "/var/lib/web/cache" not in decision.kept
+    assert [package.action for package in decision.plan.packages] == ["remove"]
+    assert (
+        Evidence(
+            "/var/lib/web/sessions",
+            "traced",
+            detail="a file was made in it",
+            how=("write",),
+            exes=("/usr/bin/app",),
+            package="web:all",
+        )
+        in decision.plan.evidence
+    )
+
+
+def test_links_to_directories_stay_with_a_package_that_stays(root: Path) -> None:
+    decision = decided(root, ["/usr/lib/base"], {"base": BASE}, granularity="file")
+    assert {"/var/run", "/var/lock", "/run/lock"} <= decision.kept
+    assert "/var/run" not in decided(root, ["/app/run"], {"base": BASE}).kept
+
+
+def test_a_link_to_a_used_directory_stays(root: Path) -> None:
+    used = [use("/run/db", kind="directory")]
+    links = {"links": ["/var/run", "/var/lock", "/var/db"]}
+    (root / "var" / "db").symlink_to("/run/db")
+    decision = decided(root, used, links)
+    assert kept_files(decision, root) == {"/app/run", "/usr/lib/base", "/var/db", "/var/run"}
