@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import Row, Table, regular_bytes, say, totals
+from harness import Row, Table, say, totals
 
 from applications import APPLICATIONS, Application, record, slim
+from tree_witness import regular_bytes
 
 MB = 1_000_000
 

@@ -95,14 +95,3 @@ def totals(plan: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Return packages, files and bytes before and after, as the plan has them."""
     data = json.loads(plan.read_text())
     return data["before"], data["after"]
-
-
-def regular_bytes(tree: Path) -> int:
-    """Count the bytes of regular files, a hardlink group once: a witness beside the plan."""
-    seen: dict[tuple[int, int], int] = {}
-    for directory, _, names in os.walk(tree):
-        for name in names:
-            status = os.lstat(os.path.join(directory, name))
-            if status.st_mode & 0o170000 == 0o100000:
-                seen[status.st_dev, status.st_ino] = status.st_size
-    return sum(seen.values())

@@ -72,7 +72,10 @@ def serve(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
 ) -> Iterator[Server]:
-    """Start ``command``, wait until ``port`` answers on loopback, and end it by SIGTERM.
+    """Start ``command``, wait until ``port`` answers on loopback, and end it by SIGINT.
+
+    As the first process of a container, a program without a handler never sees SIGTERM; Python has
+    one for SIGINT.
 
     ``log`` receives its output. Raises AssertionError with that output where it does not answer.
     """
@@ -126,7 +129,7 @@ def _wait(server: Server, deadline: float, log: Path | None) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,16 @@ import pytest
 from applications import APPLICATIONS, FLASK, GUNICORN, NGINX, PAREDOWN, Application, record, run
 from applications import slim as make_slim
 from fixture_types import Require
+from tree_witness import (
+    dangling,
+    differing,
+    files,
+    listed,
+    owners,
+    regular_bytes,
+    verify,
+    walk,
+)
 
 MB = 1_000_000
 Slim = tuple[Path, Path]
@@ -36,56 +43,26 @@ def slim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return get
 
 
-def _regular_bytes(tree: Path) -> int:
-    return sum({(s.st_dev, s.st_ino): s.st_size for s in _files(tree).values()}.values())
-
-
-def _files(tree: Path) -> dict[str, os.stat_result]:
-    return {path: s for path, s in _walk(tree).items() if stat.S_ISREG(s.st_mode)}
-
-
-def _walk(tree: Path) -> dict[str, os.stat_result]:
-    found = {"/": os.lstat(tree)}
-    for directory, folders, names in os.walk(tree):
-        for name in (*folders, *names):
-            path = os.path.join(directory, name)
-            found["/" + os.path.relpath(path, tree)] = os.lstat(path)
-    return found
-
-
-def _listed(tree: Path) -> set[str]:
-    admin = tree / "var/lib/dpkg"
-    shown = run("dpkg-query", f"--admindir={admin}", "-W", "-f", "${Package}\\n")
-    return set(shown.split())
-
-
-def _verify(tree: Path) -> set[str]:
-    command = ["dpkg", "-V", f"--root={tree}"]
-    return set(
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    )
-
-
 def test_nginx_loses_most_of_its_bytes_and_packages(slim: Any) -> None:
     plan, tree = slim(NGINX)
-    before, after = len(_listed(NGINX.source)), len(_listed(tree))
+    before, after = len(listed(NGINX.source)), len(listed(tree))
     assert 0 < after <= before * (1 - 0.88)
-    assert _regular_bytes(tree) <= _regular_bytes(NGINX.source) * (1 - 0.80)
+    assert regular_bytes(tree) <= regular_bytes(NGINX.source) * (1 - 0.80)
     totals = json.loads(plan.read_text())
     assert (totals["before"]["packages"], totals["after"]["packages"]) == (before, after)
-    assert totals["before"]["bytes"] == _regular_bytes(NGINX.source)
+    assert totals["before"]["bytes"] == regular_bytes(NGINX.source)
 
 
 def test_nginx_by_file_is_at_most_12_megabytes(slim: Any) -> None:
     _, tree = slim(NGINX, "file")
-    assert _regular_bytes(tree) <= 12 * MB
+    assert regular_bytes(tree) <= 12 * MB
 
 
 @pytest.mark.parametrize("application", [GUNICORN, FLASK], ids=lambda a: a.name)
 def test_flask_loses_most(slim: Any, application: Application) -> None:
     _, tree = slim(application)
-    assert len(_listed(tree)) <= len(_listed(application.source)) * (1 - 0.60)
-    assert _regular_bytes(tree) <= _regular_bytes(application.source) * (1 - 0.60)
+    assert len(listed(tree)) <= len(listed(application.source)) * (1 - 0.60)
+    assert regular_bytes(tree) <= regular_bytes(application.source) * (1 - 0.60)
 
 
 @pytest.mark.parametrize("granularity", ["package", "file"])
@@ -124,92 +101,38 @@ class TestTruth:
     ) -> None:
         _, tree = slim(application, granularity)
         # On merged /usr forty packages list /lib: a link to a directory holds none.
-        left = {path for path in _walk(tree) if not (tree / path.lstrip("/")).is_dir()}
-        admin = application.source / "var/lib/dpkg/info"
-        with_files = set()
-        for listing in admin.glob("*.list"):
-            paths = {
-                os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)
-                for path in _inside(application.source, listing)
-            }
-            root = str(application.source.resolve())
-            if any(path.removeprefix(root) in left for path in paths):
-                with_files.add(listing.name.removesuffix(".list").partition(":")[0])
-        assert with_files
-        assert _listed(tree) == with_files
+        left = {path for path in walk(tree) if not (tree / path.lstrip("/")).is_dir()}
+        expected = {
+            package for package, paths in owners(application.source).items() if paths & left
+        }
+        assert expected
+        assert listed(tree) == expected
 
     def test_dpkg_verify_reports_nothing_new(
         self, slim: Any, application: Application, granularity: str
     ) -> None:
         _, tree = slim(application, granularity)
-        assert _verify(tree) <= _verify(application.source)
+        assert verify(tree) <= verify(application.source)
 
-    def test_every_file_left_is_owned_derived_or_was_unowned(
+    def test_every_owned_file_left_is_owned_still(
         self, slim: Any, application: Application, granularity: str
     ) -> None:
-        """An owned file of the original must be owned in the slim tree's own lists."""
         _, tree = slim(application, granularity)
-        before, after = _owned(application.source), _owned(tree)
-        strays = (set(_files(tree)) & before) - after
-        assert strays == set()
+        before = set().union(*owners(application.source).values())
+        after = set().union(*owners(tree).values())
+        assert (set(files(tree)) & before) - after == set()
 
     def test_what_stays_is_the_same(
         self, slim: Any, application: Application, granularity: str
     ) -> None:
         _, tree = slim(application, granularity)
-        originals = _walk(application.source)
-        differing = []
-        for path, status in _walk(tree).items():
-            if path.startswith("/var/lib/dpkg"):
-                continue
-            if _facts(tree, path, status) != _facts(application.source, path, originals[path]):
-                differing.append(path)
-        assert differing == []
+        assert differing(application.source, tree) == []
 
     def test_no_link_dangles_that_resolved_before(
         self, slim: Any, application: Application, granularity: str
     ) -> None:
         _, tree = slim(application, granularity)
-        links = [p for p, s in _walk(tree).items() if stat.S_ISLNK(s.st_mode)]
-        assert links
-        for path in links:
-            if _resolves(application.source, path):
-                assert _resolves(tree, path), path
-
-
-def _resolves(tree: Path, path: str) -> bool:
-    """Follow a link as the kernel would with ``tree`` as its root, by chroot in a child."""
-    child = os.fork()
-    if child == 0:
-        os.chroot(tree)
-        os._exit(0 if os.path.exists(path) else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def _inside(tree: Path, listing: Path) -> list[str]:
-    return [str(tree.resolve()) + line for line in listing.read_text().splitlines()]
-
-
-def _owned(tree: Path) -> set[str]:
-    owned = set()
-    root = str(tree.resolve())
-    for listing in (tree / "var/lib/dpkg/info").glob("*.list"):
-        for path in _inside(tree, listing):
-            real = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)
-            owned.add(real.removeprefix(root))
-    return owned
-
-
-def _facts(tree: Path, path: str, status: os.stat_result) -> tuple[object, ...]:
-    place = tree / path.lstrip("/")
-    content: object = None
-    if stat.S_ISREG(status.st_mode):
-        content = place.read_bytes()
-    elif stat.S_ISLNK(status.st_mode):
-        content = os.readlink(place)
-    names = os.listxattr(place, follow_symlinks=False)
-    xattrs = {name: os.getxattr(place, name, follow_symlinks=False) for name in names}
-    return (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, xattrs, content)
+        assert dangling(application.source, tree) == []
 
 
 def test_dpkg_verify_is_a_witness_that_can_speak(slim: Any, tmp_path: Path) -> None:
@@ -218,7 +141,7 @@ def test_dpkg_verify_is_a_witness_that_can_speak(slim: Any, tmp_path: Path) -> N
     copy = tmp_path / "copy"
     run("cp", "-a", tree, copy)
     (copy / "usr/sbin/nginx").unlink()
-    assert any("/usr/sbin/nginx" in line for line in _verify(copy) - _verify(NGINX.source))
+    assert any("/usr/sbin/nginx" in line for line in verify(copy) - verify(NGINX.source))
 
 
 def test_same_inputs_give_the_same_bytes(slim: Any, tmp_path: Path, require: Require) -> None:
