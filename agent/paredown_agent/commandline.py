@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,13 @@ def run_position(command: Sequence[str]) -> int | None:
     if command[position : position + 1] == ["container"]:
         position += 1
     return position if list(command[position : position + 1]) == ["run"] else None
+
+
+def container_name(options: Sequence[str]) -> str | None:
+    """Return what ``--name`` says among the options of a container's start, or None."""
+    joined = [word.partition("=")[2] for word in options if word.startswith("--name=")]
+    apart = [after for word, after in itertools.pairwise(options) if word == "--name"]
+    return next(iter((*joined, *apart)), None)
 
 
 def redact(command: Sequence[str]) -> tuple[str, ...]:

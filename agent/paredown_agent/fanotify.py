@@ -28,7 +28,10 @@ _FAN_CLOEXEC = 0x1
 _FAN_NONBLOCK = 0x2
 _FAN_REPORT_FD_ERROR = 0x2000  # Linux 6.13
 
+_FAN_ACCESS = 0x1
+
 _FAN_MARK_ADD = 0x1
+_FAN_MARK_REMOVE = 0x2
 _FAN_MARK_IGNORED_MASK = 0x20
 _FAN_MARK_IGNORED_SURV_MODIFY = 0x40
 _FAN_MARK_FLUSH = 0x80
@@ -78,14 +81,19 @@ class Group:
         self._pinned = 0
         self._batch = min(_BATCH, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
-    def mark_superblock(self, directory: int, mask: int) -> None:
-        """Report ``mask`` for everything on the superblock of an open directory."""
+    def mark_superblock(self, directory: int, mask: int) -> bool:
+        """Report ``mask`` for everything on the superblock of an open directory.
+
+        Returns whether it was not marked before. A mark ends with its superblock.
+        """
+        anew = not self._is_marked(directory)
         try:
             self._mark(_FAN_MARK_ADD | _FAN_MARK_FILESYSTEM, mask, directory)
         except OSError as error:
             raise ParedownError(
                 f"cannot watch a filesystem by fanotify: {error.strerror}", hint=_hint(error)
             ) from error
+        return anew
 
     def ignore(self, fd: int, mask: int) -> None:
         """Report ``mask`` for this file no more; the kernel may forget that, but not hide more.
@@ -137,6 +145,14 @@ class Group:
         if _libc.fanotify_mark(self.fd, flags, mask, fd, None) < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
+
+    def _is_marked(self, directory: int) -> bool:
+        """Taking off what no mark here has changes nothing, and tells whether there is one."""
+        try:
+            self._mark(_FAN_MARK_REMOVE | _FAN_MARK_FILESYSTEM, _FAN_ACCESS, directory)
+        except OSError:
+            return False
+        return True
 
     def _probe_ignore(self) -> int:
         probe = os.memfd_create("probe")

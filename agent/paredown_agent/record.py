@@ -167,7 +167,6 @@ class Recording:
     def _finish(self) -> None:
         self._output.write(self._sieve.pass_on(self._recorder.drain()))
         self._output.write(self._sieve.pass_on(self._recorder.finish()))
-        self._output.write(self._sieve.rest())
         records, reasons = self._target.conclude()
         self._output.write(records)
         seconds = self._clock.now() / 1e9
@@ -199,7 +198,10 @@ class Recording:
 
 
 class Sieve:
-    """Lets through what the target's own sessions did, once it is known whose a session is."""
+    """Lets through what the target's own sessions did, once it is known whose a session is.
+
+    What nobody could claim is left out: it may be another container's.
+    """
 
     def __init__(self, owns: Callable[[Session], bool | None]) -> None:
         """``owns`` says whose a session is, or None while it cannot know."""
@@ -210,8 +212,8 @@ class Sieve:
 
     @property
     def sessions(self) -> int:
-        """Return how many sessions are the target's, as far as that is known."""
-        return sum(self._decided.values()) + len(self._undecided)
+        """Return how many sessions are known to be the target's."""
+        return sum(self._decided.values())
 
     def pass_on(self, records: Sequence[Record]) -> list[Record]:
         """Return, of ``records`` and those held back before, what is the target's for certain."""
@@ -227,11 +229,6 @@ class Sieve:
                 (held if owned is None else passed).append(record)
         self._held = held
         return passed
-
-    def rest(self) -> list[Record]:
-        """Return what is still undecided: a file too many is safe, one too few is not."""
-        held, self._held = self._held, []
-        return held
 
     def _decide(self) -> None:
         for number, session in list(self._undecided.items()):

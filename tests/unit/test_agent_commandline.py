@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paredown_agent.commandline import redact, run_position
+from paredown_agent.commandline import container_name, redact, run_position
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,17 @@ def test_a_value_with_a_newline_is_left_out() -> None:
 
 def test_an_option_at_the_end_does_no_harm() -> None:
     assert redact(["docker", "run", "-e"]) == ("docker", "run", "-e")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["-d", "--name", "web"], "web"),
+        (["--name=web", "--rm"], "web"),
+        (["--name"], None),
+        (["--names", "web"], None),
+        ([], None),
+    ],
+)
+def test_the_containers_name(options: list[str], name: str | None) -> None:
+    assert container_name(options) == name

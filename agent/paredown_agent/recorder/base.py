@@ -49,10 +49,12 @@ class Recorder(Protocol):
 
     name: str  # "fanotify", "ebpf": what --recorder takes and the trace's header says
 
-    def watch(self, directory: int) -> None:
+    def watch(self, directory: int) -> bool:
         """Watch the superblock of an open directory (its root or not), from this call's return.
 
-        ``directory`` stays the caller's to close. Watching one twice does nothing.
+        ``directory`` stays the caller's to close. Watching one twice does nothing. Returns whether
+        it was not watched before; a new superblock with the number of one that was may count as
+        the same only if nothing on it can have been missed.
 
         Raises:
             ParedownError: the kernel refuses.

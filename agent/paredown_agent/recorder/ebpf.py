@@ -71,9 +71,9 @@ class EbpfRecorder:
         self._sessions = Sessions(self._programs, Paths(), clock)
         self._seen: set[tuple[int, str, How, str | None]] = set()
 
-    def watch(self, directory: int) -> None:
+    def watch(self, directory: int) -> bool:
         """See ``Recorder``."""
-        self._sessions.watch(directory)
+        return self._sessions.watch(directory)
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder``."""

@@ -102,10 +102,10 @@ class FanotifyRecorder:
         self._exits = 0  # until then
         self._unknown = 0  # events of processes of no session since then
 
-    def watch(self, directory: int) -> None:
+    def watch(self, directory: int) -> bool:
         """See ``Recorder``."""
         self._sessions.watch(directory)
-        self._group.mark_superblock(directory, _MASK)
+        return self._group.mark_superblock(directory, _MASK)
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder``."""

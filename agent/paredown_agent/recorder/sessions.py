@@ -53,11 +53,17 @@ class Sessions:
         self._pending: list[Record] = []
         self.begins = True  # an exec may begin a session
 
-    def watch(self, directory: int) -> None:
-        """Let execs on the superblock of ``directory`` begin sessions, where they may."""
+    def watch(self, directory: int) -> bool:
+        """Let execs on the superblock of ``directory`` begin sessions, where they may.
+
+        Returns whether its number is new.
+        """
         device = superblock_device(directory)
+        if device in self._devices:
+            return False
         self._programs.watch(device, begins=self.begins)
         self._devices.add(device)
+        return True
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder.adopt``."""

@@ -35,14 +35,15 @@ class CommandTarget:
         self._told = False
 
     def arm(self, recorder: Recorder) -> None:
-        """Watch the superblock of "/" and adopt the process that will be COMMAND."""
+        """Adopt the process that will be COMMAND, then watch the superblock of "/"."""
+        # In this order: no exec of anybody else on the same superblock may begin a session.
+        self._recorder = recorder
+        self._session = recorder.adopt(self._waiting.pid, "command")
         descriptor = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             recorder.watch(descriptor)
         finally:
             os.close(descriptor)
-        self._recorder = recorder
-        self._session = recorder.adopt(self._waiting.pid, "command")
 
     def start(self) -> None:
         """Let it exec."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime as dt
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paredown_agent.target.namespaces import die_with
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import image_identity
 from paredown_schemas.names import escape_name
@@ -20,20 +24,70 @@ _PATIENCE = 20.0  # seconds for one answer
 _ENDED = ("exited", "dead", "removing", "stopped")
 
 
+# Made, but no process of it has run yet, in docker's and podman's words.
+_NOT_STARTED = ("created", "configured", "initialized", "initializing")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Container:
     """What inspect tells about one container."""
 
     id: str
     name: str
+    created: int  # ns since the epoch
     pid: int  # of its first process, in the engine's pid namespace; 0 when none runs
-    running: bool
+    started: bool  # ever
     ended: bool  # and is not about to be restarted
+    vanishing: bool  # being removed: only half of this is true any more
+    starts: int  # by the command and by its restart policy
     image: str  # the image's id
     reference: str  # as the user wrote it
     command: tuple[str, ...]  # what follows the image on the command line
     created_by: tuple[str, ...]  # podman: the whole command line
-    merged: str  # where its root is mounted, while it runs
+    root: str  # where its root is mounted while it runs
+
+
+class CreatedContainers:
+    """The ids of the containers that are made from some time on, as the engine tells them."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """``command`` prints an event of creation a line; where it fails, nothing is told."""
+        self._rest = b""
+        self._events, writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._events, False)
+        self._process: subprocess.Popen[bytes] | None = None
+        agent = os.pidfd_open(os.getpid())
+        with contextlib.suppress(OSError):  # starting the user's command will say so
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # ^C is not for it
+                preexec_fn=lambda: die_with(agent),  # noqa: PLW1509 - no thread runs yet
+            )
+        os.close(writer)
+        os.close(agent)
+
+    def fileno(self) -> int:
+        """Return what polls readable when ``read`` has something to do."""
+        return self._events
+
+    def read(self) -> list[str] | None:
+        """Return the ids told since, None at the end of all telling. Never blocks."""
+        try:
+            data = os.read(self._events, 65536)
+        except BlockingIOError:
+            return []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [_created_id(line) for line in lines] if data else None
+
+    def close(self) -> None:
+        """End the command."""
+        os.close(self._events)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 class Engine:
@@ -49,12 +103,20 @@ class Engine:
         listed = self._ask("ps", "--all", "--quiet", "--no-trunc", "--last", _RECENT)
         return listed.stdout.decode().split() if listed is not None else []
 
+    def created_since(self, time: int) -> CreatedContainers:
+        """Begin to listen for containers made since ``time``, in ns since the epoch."""
+        since = f"{time // 10**9}.{time % 10**9:09}"
+        filters = ("--filter", "type=container", "--filter", "event=create")
+        form = ("--format", "{{json .}}")
+        return CreatedContainers([*self._command, "events", "--since", since, *filters, *form])
+
     def inspect(self, names: Sequence[str]) -> list[Container]:
-        """Return what is known of those of ``names`` that exist."""
+        """Return what is known of those of ``names`` that exist and are not being removed."""
         if not names:
             return []
         told = self._ask("container", "inspect", *names)
-        return [_container(entry) for entry in _parse(told.stdout)] if told is not None else []
+        found = [_container(entry) for entry in _parse(told.stdout)] if told is not None else []
+        return [each for each in found if not each.vanishing]
 
     def find(self, name: str) -> Container | None:
         """Return the container of that name or id, or None; raises ParedownError: no answer."""
@@ -97,21 +159,46 @@ def _parse(text: bytes) -> list[dict[str, Any]]:
     return [entry for entry in entries or [] if isinstance(entry, dict)]
 
 
+def _created_id(line: bytes) -> str:
+    """Docker has the id in a part of its own, podman beside the rest."""
+    (event,) = _parse(b"[" + line + b"]") or [{}]
+    return str(event.get("ID") or (event.get("Actor") or {}).get("ID") or "")
+
+
 def _container(entry: Mapping[str, Any]) -> Container:
     state, config = entry.get("State") or {}, entry.get("Config") or {}
     status = state.get("Status", "")
     return Container(
         id=entry["Id"],
         name=entry.get("Name", "").lstrip("/"),
+        created=_nanoseconds(entry.get("Created", "")),
         pid=state.get("Pid") or 0,
-        running=bool(state.get("Running")),
+        started=status not in _NOT_STARTED,
         ended=status in _ENDED,
+        vanishing=status == "removing",
+        starts=(entry.get("RestartCount") or 0) + 1,
         image=entry.get("Image", ""),
         reference=entry.get("ImageName") or config.get("Image", ""),
         command=tuple(config.get("Cmd") or ()),
         created_by=tuple(config.get("CreateCommand") or ()),
-        merged=((entry.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir", ""),
+        root=_root((entry.get("GraphDriver") or {}).get("Data") or {}),
     )
+
+
+def _nanoseconds(text: str) -> int:
+    """RFC 3339, with as many digits of a second as there are; 0 if it is none."""
+    match = re.fullmatch(r"([\d-]+T[\d:]+)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", text)
+    if match is None:
+        return 0
+    zone = "+00:00" if match[3] == "Z" else match[3]
+    seconds = int(dt.datetime.fromisoformat(match[1] + zone).timestamp())
+    return seconds * 10**9 + int((match[2] or "")[:9].ljust(9, "0"))
+
+
+def _root(driver: Mapping[str, str]) -> str:
+    """Podman names the mount point only while there is a mount; it lies beside the upper layer."""
+    upper = driver.get("UpperDir", "")
+    return driver.get("MergedDir") or (upper and os.path.join(os.path.dirname(upper), "merged"))
 
 
 def _identity(image: Mapping[str, Any]) -> str | None:

@@ -3,62 +3,103 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator
 
 from paredown_agent.mountinfo import Mount, parse_mounts
-from paredown_agent.recorder.base import Recorder
+from paredown_agent.recorder.base import Clock, Recorder
 
 # docker mounts it for a moment to prepare a container's own layer; nothing runs in it.
 _TRANSIENT = ("-init", "-init/merged")
+# Sessions are told within milliseconds: few superblocks can have had their number since.
+_REMEMBERED = 8
+
+
+@dataclasses.dataclass(slots=True)
+class Overlay:
+    """A superblock that is watched; times are ns since the start."""
+
+    mount_point: str
+    since: int  # watched from then on
+    until: int | None = None  # certainly this one until then; None while it is mounted
 
 
 class OverlayWatch:
-    """Marks every overlay that is mounted from now on."""
+    """Has a recorder watch every overlay that is mounted from now on, and knows them apart.
 
-    def __init__(self) -> None:
+    Mount ids and device numbers are reused at once, by the same container too: docker mounts its
+    overlay once to prepare it, and once more to start it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
         """Take note of what is mounted already; raises OSError."""
+        self._clock = clock
         self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        self._mounted = {_key(mount) for mount in self._overlays()}
+        self._before = {mount.mount_point for mount in self._mounted()}
+        self._watched: dict[int, list[Overlay]] = {}  # by st_dev, the newest last
+        self._looked = 0
 
     def fileno(self) -> int:
         """Return a descriptor that polls POLLPRI, once, when a mount came or went (proc(5))."""
         return self._file
 
-    def mark(self, recorder: Recorder) -> Iterator[tuple[str, int]]:
-        """Have ``recorder`` watch the overlays that are new; yield mount points and st_dev."""
-        present = {_key(mount): mount for mount in self._overlays()}
-        new = [mount for key, mount in present.items() if key not in self._mounted]
-        self._mounted = set(present)
-        for mount in new:
-            if not mount.mount_point.endswith(_TRANSIENT):
+    def look(self, recorder: Recorder) -> bool:
+        """Have ``recorder`` watch the overlays that are new; say whether there are any."""
+        now = self._clock.now()
+        present: set[int] = set()
+        new = False
+        for mount in self._mounted():
+            if mount.mount_point not in self._before and not mount.mount_point.endswith(_TRANSIENT):
                 with contextlib.suppress(OSError):  # gone again
-                    if _mark(mount, recorder):
-                        yield mount.mount_point, mount.device
+                    new |= self._watch(mount, recorder)
+                present.add(mount.device)
+        for device, overlays in self._watched.items():
+            if device not in present and overlays[-1].until is None:
+                overlays[-1].until = now
+        self._looked = now
+        return new
+
+    def find(self, device: int, time: int) -> Overlay | None:
+        """Return the overlay that had a device number at a time, if that is certain."""
+        for overlay in self._watched.get(device, ()):
+            if overlay.since <= time and (overlay.until is None or time < overlay.until):
+                return overlay
+        return None
 
     def close(self) -> None:
         """Stop looking."""
         os.close(self._file)
 
-    def _overlays(self) -> Iterator[Mount]:
+    def _mounted(self) -> Iterator[Mount]:
         os.lseek(self._file, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._file), "rb") as table:
             overlays = [line for line in table.read().split(b"\n") if b" - overlay " in line]
         yield from parse_mounts(b"\n".join(overlays)).mounts
 
+    def _watch(self, mount: Mount, recorder: Recorder) -> bool:
+        anew = _mark(mount, recorder)
+        if anew is None:
+            return False
+        known = self._watched.setdefault(mount.device, [])
+        last = known[-1] if known else None
+        if last is not None and last.until is None:
+            if last.mount_point == mount.mount_point and not anew:
+                return False
+            # It went since the last look, nobody knows when.
+            last.until = self._looked
+        known.append(Overlay(mount.mount_point, self._clock.now()))
+        del known[:-_REMEMBERED]
+        return True
 
-def _key(mount: Mount) -> tuple[int, int, str]:
-    return mount.id, mount.device, mount.mount_point
 
-
-def _mark(mount: Mount, recorder: Recorder) -> bool:
+def _mark(mount: Mount, recorder: Recorder) -> bool | None:
     """By descriptor: a mark by path could land on the host's disk, were the overlay gone again."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(os.fsencode(mount.mount_point), flags)
     try:
         if os.fstat(descriptor).st_dev != mount.device:
-            return False
-        recorder.watch(descriptor)
-        return True
+            return None
+        return recorder.watch(descriptor)
     finally:
         os.close(descriptor)

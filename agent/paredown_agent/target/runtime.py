@@ -2,7 +2,8 @@
 
 The container's overlay does not exist yet when the command starts, and no runtime tells when it
 does. So every overlay that is mounted meanwhile is marked at once, before its container's first
-exec, and whose it is is asked beside that.
+exec, and which of them is the command's is asked beside that. What happens on all the others is
+never told.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from paredown_agent.commandline import redact, run_position
+from paredown_agent.commandline import container_name, redact, run_position
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.signaldescriptor import unblock
 from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE, CommandNotStartedError
-from paredown_agent.target.engine import Container, Engine
+from paredown_agent.target.engine import Container, CreatedContainers, Engine
 from paredown_agent.target.overlays import OverlayWatch
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import encode_name, escape_name
@@ -29,17 +30,20 @@ from paredown_schemas.trace import ImageIdentity, Record, Session
 # Seconds from the engine's "running" to the first exec; without a session by then it is late.
 _EXEC_DELAY = 2.0
 _ASK_AGAIN = 0.2  # seconds
-# A container that no answer knows so often was removed before the first, or is none.
-_ANSWERS = 5
+# docker lets a question about a container wait while that one starts.
+_AT_ONCE = 4
+
+UNIDENTIFIED = "container not identified"
+UNCERTAIN = "container not certain"
 
 
-@dataclasses.dataclass(slots=True)
-class _Overlay:
-    """An overlay that was mounted while the command ran; ``ours`` is None while unknown."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Begun:
+    """A session's first process, and where the overlay was mounted on which it began."""
 
     mount_point: str
-    ours: bool | None = None
-    answers: int = 0
+    pid: int
+    first: bool  # a start of the container itself, nothing injected
 
 
 class RuntimeTarget:
@@ -62,24 +66,24 @@ class RuntimeTarget:
         self._watch: OverlayWatch | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfds: dict[str, int] = {}  # of the command and of the container's first process
-        self._overlays: dict[int, _Overlay] = {}  # by st_dev
-        self._seen: set[tuple[int, int]] = set()  # st_dev and first process of every session
-        self._before: set[str] = set()  # containers that were there before
+        self._begun: dict[int, _Begun] = {}  # by session
+        self._created: CreatedContainers | None = None
         self._ours: Container | None = None
+        self._certain = True
         self._running_since: float | None = None
         self._late = False
-        self._executor = ThreadPoolExecutor(max_workers=2)
-        self._question: Future[list[Container]] | None = None
+        self._executor = ThreadPoolExecutor(max_workers=_AT_ONCE)
+        self._questions: list[tuple[str, Future[list[Container]]]] = []  # id, or "" for all
         self._stale = False  # what is known of the container may have changed
         self._asked = 0.0
         self._identity: Future[ImageIdentity] | None = None
 
     def arm(self, recorder: Recorder) -> None:
-        """Begin to look for new overlays."""
+        """Begin to look for new containers and overlays."""
         self._recorder = recorder
-        self._before = set(self._engine.recent())
+        self._created = self._engine.created_since(self._clock.epoch)
         try:
-            self._watch = OverlayWatch()
+            self._watch = OverlayWatch(self._clock)
         except OSError as error:
             raise ParedownError(f"cannot watch the mount table: {error.strerror}") from error
 
@@ -98,35 +102,47 @@ class RuntimeTarget:
         self._pidfds["command"] = os.pidfd_open(self._process.pid)
 
     def polled(self) -> Mapping[int, int]:
-        """Wait for mounts, and for the command and the container to end."""
+        """Wait for mounts, new containers, and for the command and the container to end."""
         polled = dict.fromkeys(self._pidfds.values(), select.POLLIN)
+        if self._created is not None:
+            polled[self._created.fileno()] = select.POLLIN
         return polled if self._watch is None else {self._watch.fileno(): select.POLLPRI, **polled}
 
     def turn(self, recorder: Recorder, ready: Mapping[int, int]) -> Sequence[Record]:
         """Mark new overlays first of all; then ask and learn whose they are."""
         if self._watch is not None and self._watch.fileno() in ready:
-            self._mark(recorder, self._watch)
+            self._stale |= self._watch.look(recorder)
+        if self._created is not None and self._created.fileno() in ready:
+            self._listen(self._created)
         self._reap(ready)
-        if self._question is not None and self._question.done():
-            containers, self._question = self._question.result(), None
-            self._learn(containers)
+        for asked, question in [each for each in self._questions if each[1].done()]:
+            self._questions.remove((asked, question))
+            self._learn(asked, question.result())
         self._ask()
         return [*self._identified(wait=False), *self._attach_if_late(recorder)]
 
     def owns(self, session: Session) -> bool | None:
         """Say whose overlay the session began on; a late attach adopts only what is ours."""
-        device = self._recorder.superblock(session.id) if self._recorder is not None else None
-        if device is None:
+        if self._recorder is None or self._watch is None:
+            return None
+        if (device := self._recorder.superblock(session.id)) is None:
             return True
-        self._seen.add((device, session.pid))
-        overlay = self._overlays.get(device)
-        return False if overlay is None else overlay.ours
+        overlay = self._watch.find(device, session.time)
+        if overlay is None:
+            return False  # it began before it was watched: its first files are missing
+        ours = self._is_root(overlay.mount_point)
+        if ours is False:
+            self._begun.pop(session.id, None)
+        else:
+            first = session.kind == "container"
+            self._begun[session.id] = _Begun(overlay.mount_point, session.pid, first)
+        return ours
 
     def ended(self) -> bool:
         """Say whether the command has ended, and its container for good."""
-        if self.status() is None or self._stale or self._question is not None:
+        if self.status() is None or self._stale or self._questions:
             return False
-        return self._ours.ended if self._ours is not None else not self._undecided()
+        return self._ours is None or self._ours.ended or not self._ours.started
 
     def forward(self, signal: int, *, typed: bool) -> bool:
         """Pass it on; what was typed has reached the command already, from the terminal."""
@@ -137,11 +153,13 @@ class RuntimeTarget:
         return True
 
     def conclude(self) -> tuple[Sequence[Record], Sequence[str]]:
-        """Say whether the beginning was seen."""
+        """Say whether the beginning was seen, of every start."""
         if self._ours is None:
-            return [], ["container not identified" if self._seen else "no container was seen"]
-        late = self._late or not self._first_processes()
-        return list(self._identified(wait=True)), [LATE] if late else []
+            return [], [UNIDENTIFIED if self._begun else "no container was seen"]
+        missed = self._ours.started and len(self._first_processes()) < self._ours.starts
+        late = self._late or missed
+        reasons = [reason for reason, so in ((LATE, late), (UNCERTAIN, not self._certain)) if so]
+        return list(self._identified(wait=True)), reasons
 
     def status(self) -> int | None:
         """Return the command's exit status, which is the container's unless it is detached."""
@@ -163,14 +181,21 @@ class RuntimeTarget:
             os.close(descriptor)
         if self._watch is not None:
             self._watch.close()
+        if self._created is not None:
+            self._created.close()
 
-    def _mark(self, recorder: Recorder, watch: OverlayWatch) -> None:
-        for mount_point, device in watch.mark(recorder):
-            # A restart mounts the same overlay again.
-            known = any(o.ours and o.mount_point == mount_point for o in self._overlays.values())
-            self._overlays[device] = _Overlay(mount_point, ours=True if known else None)
-            # At once: with --rm a container that ends soon is soon unknown to everybody.
-            self._stale, self._asked = True, 0.0
+    def _is_root(self, mount_point: str) -> bool | None:
+        """Say whether it is the container's; None while nothing is known of that."""
+        return None if self._ours is None else _is_root_of(self._ours, mount_point)
+
+    def _listen(self, created: CreatedContainers) -> None:
+        """Ask at once: with --rm a container that ends soon is soon unknown to everybody."""
+        new = created.read()
+        if new is None:
+            created.close()
+            self._created = None
+        for container in new or ():
+            self._question(container)
 
     def _reap(self, ready: Mapping[int, int]) -> None:
         for name, descriptor in list(self._pidfds.items()):
@@ -179,59 +204,56 @@ class RuntimeTarget:
                 self._stale = True
 
     def _ask(self) -> None:
-        """One question at a time, and only while the answer could be new."""
+        """Ask about ours, or about all where it is not known; only if the answer could be new."""
         waits = self._ours is not None and not self._ours.ended and "container" not in self._pidfds
-        if not (self._stale or waits or self._undecided()) or self._question is not None:
+        if not (self._stale or waits) or self._questions:
             return
         if self._process is None or time.monotonic() < self._asked + _ASK_AGAIN:
             return
         self._stale, self._asked = False, time.monotonic()
-        if self._ours is None:
-            self._question = self._executor.submit(self._new_containers)
-        else:
-            self._question = self._executor.submit(self._engine.inspect, [self._ours.id])
+        if self._ours is not None:
+            self._question(self._ours.id)
+        elif self._created is None or "command" not in self._pidfds:
+            self._questions.append(("", self._executor.submit(self._new_containers)))
 
-    def _undecided(self) -> bool:
-        """Whether an overlay is worth another question."""
-        overlays = self._overlays.values()
-        return any(each.ours is None and each.answers < _ANSWERS for each in overlays)
+    def _question(self, container: str) -> None:
+        asked = self._executor.submit(self._engine.inspect, [container])
+        self._questions.append((container, asked))
 
     def _new_containers(self) -> list[Container]:
-        new = [number for number in self._engine.recent() if number not in self._before]
-        return self._engine.inspect(new)
+        """Where nobody told of it: podman can be set so that there are no events."""
+        found = self._engine.inspect(self._engine.recent())
+        return [each for each in found if each.created >= self._clock.epoch]
 
-    def _learn(self, containers: Sequence[Container]) -> None:
-        for overlay in self._overlays.values():
-            if overlay.ours is None:
-                self._decide(overlay, containers)
+    def _learn(self, asked: str, containers: Sequence[Container]) -> None:
         if self._ours is None:
-            return
-        # A container that was removed when it ended is not there any more.
-        gone = dataclasses.replace(self._ours, pid=0, running=False, ended=True)
-        self._ours = next((each for each in containers if each.id == self._ours.id), gone)
-        if self._ours.pid and "container" not in self._pidfds:
+            self._claim([each for each in containers if self._is_ours(each)])
+        elif asked == self._ours.id:
+            # A container that was removed when it ended is not there any more.
+            gone = dataclasses.replace(self._ours, pid=0, ended=True)
+            self._ours = containers[0] if containers else gone
+        else:
+            self._certain &= not any(self._is_ours(each) for each in containers)
+        if self._ours is not None and self._ours.pid and "container" not in self._pidfds:
             self._follow(self._ours.pid)
 
-    def _decide(self, overlay: _Overlay, containers: Sequence[Container]) -> None:
-        for container in containers:
-            if _is_root_of(container, overlay.mount_point):
-                overlay.ours = self._is_ours(container)
-                if overlay.ours and self._ours is None:
-                    self._ours = container
-                    self._identity = self._executor.submit(self._engine.identify, container)
-                return
-        overlay.answers += 1
-        if self._ours is not None:
-            overlay.ours = False
+    def _claim(self, found: Sequence[Container]) -> None:
+        if not found:
+            return
+        self._ours = found[0]
+        self._certain = len(found) == 1
+        self._identity = self._executor.submit(self._engine.identify, self._ours)
+        if self._created is not None:
+            self._created.close()
+            self._created = None
 
     def _is_ours(self, container: Container) -> bool:
-        if self._ours is not None:
-            return container.id == self._ours.id
         if container.created_by:
             return list(container.created_by[1:]) == self._line[1:]
         return any(
             word == container.reference
             and tuple(self._arguments[index + 1 :]) in ((), container.command)
+            and container_name(self._arguments[:index]) in (None, container.name)
             for index, word in enumerate(self._arguments)
         )
 
@@ -253,10 +275,13 @@ class RuntimeTarget:
         self._late = True
         return attach(self._ours.pid, recorder, self._clock)
 
-    def _first_processes(self) -> set[int]:
-        """Those that were seen to exec in the container as the first of a session."""
-        ours = {device for device, overlay in self._overlays.items() if overlay.ours}
-        return {pid for device, pid in self._seen if device in ours}
+    def _first_processes(self) -> list[int]:
+        """Those that were seen to exec as the first of the container, one for each start."""
+        return [
+            begun.pid
+            for begun in self._begun.values()
+            if begun.first and self._is_root(begun.mount_point)
+        ]
 
     def _identified(self, *, wait: bool) -> Iterator[ImageIdentity]:
         if self._identity is not None and (wait or self._identity.done()):
@@ -266,5 +291,5 @@ class RuntimeTarget:
 
 def _is_root_of(container: Container, mount_point: str) -> bool:
     """By the driver's word, or by the id that containerd's snapshots are mounted under."""
-    merged = container.merged and os.path.realpath(container.merged)
-    return merged == mount_point or container.id in mount_point.split("/")
+    root = container.root and os.path.realpath(container.root)
+    return root == mount_point or container.id in mount_point.split("/")

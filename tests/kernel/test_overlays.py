@@ -1,0 +1,103 @@
+"""Overlays that come and go under the same names and numbers, as docker's do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fixture_types import Require
+from paredown_agent.mountinfo import read_mounts
+from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.target.overlays import OverlayWatch
+
+Mount = Callable[[str], int]
+
+
+@pytest.fixture
+def mount(tmp_path: Path, require: Require) -> Iterator[Mount]:
+    """Return ``mount(name)``, which mounts an overlay there and returns its st_dev."""
+    base = tmp_path / "base"
+    base.mkdir()
+    probe = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", base], check=False)
+    require(probe.returncode == 0, "nothing can be mounted")
+
+    def make(name: str) -> int:
+        for part in ("upper", "work", "merged"):
+            (base / name / part).mkdir(parents=True, exist_ok=True)
+        options = f"lowerdir={base},upperdir={base}/{name}/upper,workdir={base}/{name}/work"
+        command = ["mount", "-t", "overlay", "overlay", "-o", options, f"{base}/{name}/merged"]
+        subprocess.run(command, check=True)
+        return os.stat(f"{base}/{name}/merged").st_dev
+
+    yield make
+    for found in read_mounts().mounts:
+        if found.mount_point.startswith(f"{base}/"):
+            subprocess.run(["umount", "--lazy", found.mount_point], check=True)
+    subprocess.run(["umount", "--lazy", base], check=True)
+
+
+def unmount(recorder: Recorder, base: Path) -> None:
+    recorder.drain()  # an event that waits holds its mount
+    for found in read_mounts().mounts:
+        if found.mount_point.startswith(f"{base}/"):
+            subprocess.run(["umount", found.mount_point], check=True)
+
+
+def test_a_superblock_that_was_replaced_unseen_is_watched_again(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    clock = Clock()
+    overlays = OverlayWatch(clock)
+    device = mount("a")
+    assert overlays.look(recorder)
+    during = clock.now()
+    assert not overlays.look(recorder)
+    unmount(recorder, tmp_path / "base")
+    if mount("a") != device:
+        pytest.fail("the kernel gave another number: this test sees nothing")
+    unseen = clock.now()
+    # To ebpf it is the same one, of which it misses nothing.
+    assert overlays.look(recorder) == (recorder.name == "fanotify")
+    assert overlays.find(device, clock.now()) is not None
+    assert (overlays.find(device, unseen) is None) == (recorder.name == "fanotify")
+    assert overlays.find(device, during) is not None
+    overlays.close()
+
+
+def test_a_number_that_was_reused_names_both(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    clock = Clock()
+    overlays = OverlayWatch(clock)
+    device = mount("a")
+    overlays.look(recorder)
+    during = clock.now()
+    unmount(recorder, tmp_path / "base")
+    overlays.look(recorder)
+    between = clock.now()
+    if mount("b") != device:
+        pytest.fail("the kernel gave another number: this test sees nothing")
+    assert overlays.look(recorder)
+    first, none, second = (overlays.find(device, at) for at in (during, between, clock.now()))
+    assert first is not None
+    assert first.mount_point.endswith("/a/merged")
+    assert none is None
+    assert second is not None
+    assert second.mount_point.endswith("/b/merged")
+    overlays.close()
+
+
+def test_what_was_mounted_before_and_what_is_transient_is_left_alone(
+    recorder: Recorder, mount: Mount
+) -> None:
+    before = mount("a")
+    overlays = OverlayWatch(Clock())
+    transient = mount("b-init")
+    assert not overlays.look(recorder)
+    assert overlays.find(before, 0) is None
+    assert overlays.find(transient, 0) is None
+    overlays.close()
