@@ -62,23 +62,12 @@ def docker_daemon(require: Require, nginx_rootfs: Path) -> Iterator[Docker]:
 
 
 def _start_daemon(space: Path) -> subprocess.Popen[bytes]:
-    # No network is needed, and another daemon's is left alone.
-    network = ["--bridge", "none", "--iptables=false", "--ip6tables=false"]
-    places = ["--data-root", f"{space}/data", "--exec-root", f"{space}/exec"]
+    # "--bridge none" deletes a docker0 that is there already, a developer's: not from in here.
+    command = ["unshare", "--net", "dockerd", "--bridge", "none"]
+    command += ["--iptables=false", "--ip6tables=false", "--host", f"unix://{space}/socket"]
+    command += ["--data-root", f"{space}/data", "--exec-root", f"{space}/exec"]
     with (space / "log").open("wb") as log:
-        return subprocess.Popen(
-            [
-                "dockerd",
-                *places,
-                "--host",
-                f"unix://{space}/socket",
-                "-p",
-                f"{space}/pid",
-                *network,
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        return subprocess.Popen([*command, "-p", f"{space}/pid"], stdout=log, stderr=log)
 
 
 def _await_daemon(
