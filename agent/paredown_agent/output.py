@@ -32,6 +32,7 @@ class Output:
         self.losses = 0
         self._file_records = 0
         self._loss_records = 0
+        self._lost_at: set[str] = set()
         self._truncated = False
         self._flushed = 0.0
         self._new = not os.path.lexists(path)
@@ -68,7 +69,8 @@ class Output:
 
         ``reasons`` are those that the records don't tell; ``now`` is in ns since the start.
         """
-        lost = [f"lost {self.losses or 'uncounted'} events"] if self._loss_records else []
+        places = ", ".join(sorted(self._lost_at))
+        lost = [f"lost {self.losses or 'uncounted'} events ({places})"] if places else []
         truncated = ["truncated paths"] if self._truncated else []
         nothing = [] if self.files else ["nothing was recorded"]
         found = list(dict.fromkeys([*reasons, *lost, *truncated, *nothing]))
@@ -128,6 +130,7 @@ class Output:
             self.programs.add(record.exe)
         elif isinstance(record, Loss):
             self._loss_records += 1
+            self._lost_at.add(record.where)
             self.losses += record.count or 0
 
     def _give_up(self, error: OSError) -> None:
