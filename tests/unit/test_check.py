@@ -63,6 +63,14 @@ def test_what_is_used_and_goes_is_told(
     assert "removes 3 paths of 2 packages that these traces used" in captured.err
 
 
+def test_what_a_run_makes_uses_its_directory(
+    plan: Path, make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = make_trace([use("/srv/old/new/made", how="write"), "/srv/older"], identity=IDENTITY)
+    assert main(["check", str(plan), "--trace", str(trace)]) == 3
+    assert "\n-        /srv/old  write" in capsys.readouterr().out
+
+
 def test_json_is_what_the_schema_says(
     plan: Path, make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
 ) -> None:

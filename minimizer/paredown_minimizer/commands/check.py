@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from paredown_minimizer.image.model import parent
 from paredown_minimizer.output import align, json_text, plural, say, write_output
 from paredown_minimizer.traces import read_runs
 from paredown_schemas.errors import DamagedInputError, ExitCode
@@ -77,7 +78,8 @@ def refuse_other_image(plan: Plan, runs: Sequence[Run]) -> None:
 def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
     """Return what the runs used of what ``plan`` removes, by package and path.
 
-    A truncated path means every path that goes and ends so.
+    A truncated path means every path that goes and ends so; one that a run made, the directory that
+    it was made in.
     """
     gone = {path: record.package for record in plan.removed for path in record.paths()}
     uses: dict[str, list[tuple[Run, File]]] = {}
@@ -91,7 +93,11 @@ def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
 
 def _meant(file: File, gone: dict[str, str | None]) -> list[str]:
     if not file.truncated:
-        return [file.path] if file.path in gone else []
+        # What the image has below a directory that goes is in ``gone`` itself.
+        path = file.path
+        while path != "/" and path not in gone:
+            path = parent(path)
+        return [path] if path in gone else []
     ending = "/" + file.path.lstrip("/")
     return [path for path in gone if path.endswith(ending)]
 
