@@ -48,8 +48,9 @@ struct {
 	__type(value, __u32);
 } watched SEC(".maps");
 
+/* A counter for each CPU: before 5.12 no atomic returns its value. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -347,9 +348,8 @@ static int begin_session(__u32 pid, struct task *state, struct task_struct *task
 
 	if (!begins || !*begins || !count)
 		return -1;
-	/* Before 5.12 no atomic returns its value: of two that count at once, the pid makes two. */
-	__sync_fetch_and_add(count, 1);
-	state->session = *count << 32 | pid;
+	++*count;
+	state->session = *count << 32 | bpf_get_smp_processor_id();
 	message = new_message(EVENT_SESSION, pid, state);
 	if (!message)
 		return -1;
@@ -429,7 +429,9 @@ int session_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-static int opened(struct syscall_exit *ctx)
+/* Attached to the exit of each opening system call; all have the same context. */
+SEC("tracepoint")
+int opened(struct syscall_exit *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u32 fd = ctx->result, pid, mode;
@@ -456,30 +458,6 @@ static int opened(struct syscall_exit *ctx)
 	use_file(pid, state, BPF_CORE_READ(file, f_path.dentry),
 		 mode & FMODE_WRITE ? USE_WRITE : USE_READ);
 	return 0;
-}
-
-SEC("tp/syscalls/sys_exit_open")
-int opened_by_open(struct syscall_exit *ctx)
-{
-	return opened(ctx);
-}
-
-SEC("tp/syscalls/sys_exit_openat")
-int opened_by_openat(struct syscall_exit *ctx)
-{
-	return opened(ctx);
-}
-
-SEC("tp/syscalls/sys_exit_openat2")
-int opened_by_openat2(struct syscall_exit *ctx)
-{
-	return opened(ctx);
-}
-
-SEC("tp/syscalls/sys_exit_creat")
-int opened_by_creat(struct syscall_exit *ctx)
-{
-	return opened(ctx);
 }
 
 struct found {

@@ -12,7 +12,7 @@ import os
 import resource
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import c_char_p, c_int, c_uint, c_uint64
 from pathlib import Path
 
@@ -94,6 +94,11 @@ class Group:
                 f"cannot watch a filesystem by fanotify: {error.strerror}", hint=_hint(error)
             ) from error
         return anew
+
+    def unmark_superblock(self, directory: int, mask: int) -> None:
+        """Report ``mask``, all that was asked for, no more for the superblock of a directory."""
+        with suppress(OSError):  # it was not marked
+            self._mark(_FAN_MARK_REMOVE | _FAN_MARK_FILESYSTEM, mask, directory)
 
     def ignore(self, fd: int, mask: int) -> None:
         """Report ``mask`` for this file no more; the kernel may forget that, but not hide more.

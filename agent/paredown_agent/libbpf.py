@@ -31,12 +31,14 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__find_map_by_name": (c_void_p, [c_void_p, c_char_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, ctypes.c_bool]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
+    "bpf_program__attach_tracepoint": (c_void_p, [c_void_p, c_char_p, c_char_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
     "bpf_map__set_initial_value": (c_int, [c_void_p, c_void_p, c_size_t]),
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
     "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
+    "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
     "ring_buffer__new": (c_void_p, [c_int, _SAMPLE, c_void_p, c_void_p]),
     "ring_buffer__consume": (c_int, [c_void_p]),
     "ring_buffer__free": (None, [c_void_p]),
@@ -86,6 +88,13 @@ class Object:
         """Attach ``program`` where its section says."""
         link = self._lib.bpf_program__attach(self._program(program))
         self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
+
+    def attach_tracepoint(self, program: str, category: str, name: str) -> None:
+        """Attach ``program`` to a tracepoint, one of several perhaps."""
+        link = self._lib.bpf_program__attach_tracepoint(
+            self._program(program), category.encode(), name.encode()
+        )
+        self._links.append(self._pointer(f"cannot attach to tracepoint {category}:{name}", link))
 
     def detach(self) -> None:
         """Detach every program."""
@@ -141,6 +150,10 @@ class Map:
         )
         if status < 0:
             raise _error("cannot write a BPF map", ctypes.get_errno())
+
+    def delete(self, key: int) -> None:
+        """Remove the entry of a 32-bit ``key``, if there is one."""
+        self._lib.bpf_map_delete_elem(self.fd, ctypes.byref(c_uint32(key)))
 
 
 class RingBuffer:

@@ -13,8 +13,8 @@ _AT_EMPTY_PATH = 0x1000  # fcntl.h
 _BASIC_STATS = 0x7FF
 _MNT_ID = 0x1000
 _MNT_ID_UNIQUE = 0x4000
-# mask, nlink, mode, inode, size, mtime, device, mount id
-_FIELDS = struct.Struct("=I12xI8xHxxQQ64xqI4x8xIIQ")
+# mask, nlink, mode, inode, size, ctime, mtime, device, mount id
+_FIELDS = struct.Struct("=I12xI8xHxxQQ48xqI4xqI4x8xIIQ")
 _SIZE = 256
 
 _statx = ctypes.CDLL(None, use_errno=True).statx
@@ -23,11 +23,12 @@ _statx.argtypes = [c_int, c_char_p, c_int, c_uint, c_void_p]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """What statx tells of an open file. ``mtime`` is ns since the epoch, ``device`` a dev_t."""
+    """What statx tells of an open file. Times are ns since the epoch, ``device`` is a dev_t."""
 
     mode: int
     links: int
     size: int
+    ctime: int
     mtime: int
     device: int
     inode: int
@@ -46,14 +47,13 @@ def status(fd: int, *, unique: bool = True) -> Status:
     if _statx(fd, b"", _AT_EMPTY_PATH, wanted, buffer) < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    mask, links, mode, inode, size, second, nanosecond, major, minor, mount = _FIELDS.unpack_from(
-        buffer
-    )
+    mask, links, mode, inode, size, *times, major, minor, mount = _FIELDS.unpack_from(buffer)
     return Status(
         mode=mode,
         links=links,
         size=size,
-        mtime=second * 1_000_000_000 + nanosecond,
+        ctime=times[0] * 1_000_000_000 + times[1],
+        mtime=times[2] * 1_000_000_000 + times[3],
         device=os.makedev(major, minor),
         inode=inode,
         mount=mount,

@@ -14,12 +14,13 @@ from fixture_types import Require
 from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.target.overlays import OverlayWatch
+from recording import files, run
 
 Mount = Callable[[str], int]
 
 
 @pytest.fixture
-def mount(tmp_path: Path, require: Require) -> Iterator[Mount]:
+def mount(tmp_path: Path, nginx_rootfs: Path, require: Require) -> Iterator[Mount]:
     """Return ``mount(name)``, which mounts an overlay there and returns its st_dev."""
     base = tmp_path / "base"
     base.mkdir()
@@ -29,7 +30,7 @@ def mount(tmp_path: Path, require: Require) -> Iterator[Mount]:
     def make(name: str) -> int:
         for part in ("upper", "work", "merged"):
             (base / name / part).mkdir(parents=True, exist_ok=True)
-        options = f"lowerdir={base},upperdir={base}/{name}/upper,workdir={base}/{name}/work"
+        options = f"lowerdir={nginx_rootfs},upperdir={base}/{name}/upper,workdir={base}/{name}/work"
         command = ["mount", "-t", "overlay", "overlay", "-o", options, f"{base}/{name}/merged"]
         subprocess.run(command, check=True)
         return os.stat(f"{base}/{name}/merged").st_dev
@@ -109,4 +110,22 @@ def test_what_was_mounted_before_and_what_is_transient_is_left_alone(
     assert not overlays.look(recorder)
     assert overlays.find(before, 0) is None
     assert overlays.find(transient, 0) is None
+    overlays.close()
+
+
+def test_only_what_is_wanted_stays_watched(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    overlays = OverlayWatch(Clock())
+    mount("a")
+    mount("b")
+    overlays.look(recorder)
+    overlays.narrow(recorder, lambda point: point.endswith("/a/merged"))
+    mount("c")
+    overlays.look(recorder)
+    roots = (tmp_path / "base" / name / "merged" for name in ("a", "b", "c"))
+    told = [files(run(recorder, ["chroot", str(root), "cat", "/etc/issue"])) for root in roots]
+    assert [len(each) > 3 for each in told] == [True, False, False]
+    assert not told[1]
+    assert not told[2]
     overlays.close()

@@ -60,6 +60,9 @@ class Recorder(Protocol):
             ParedownError: the kernel refuses.
         """
 
+    def unwatch(self, directory: int) -> None:
+        """Watch the superblock of an open directory no more, and tell of no use on it."""
+
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """Make a process and its descendants of now and later a session; return its id.
 

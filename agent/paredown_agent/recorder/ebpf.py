@@ -75,6 +75,10 @@ class EbpfRecorder:
         """See ``Recorder``."""
         return self._sessions.watch(directory)
 
+    def unwatch(self, directory: int) -> None:
+        """See ``Recorder``."""
+        self._sessions.unwatch(directory)
+
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder``."""
         check_process(pid)

@@ -3,8 +3,8 @@
 fanotify sees every way of opening (execs, ELF interpreters, io_uring, 32-bit programs), in every
 mount namespace, but neither O_PATH nor symlinks. BPF programs on fork, exec and exit tell whose an
 event is. Once a file is recorded, an ignore mark on its inode makes further uses free; so only its
-first user is known, and its first name: one that a run gives to a recorded file (by rename or link)
-is not seen, but no image has it either. A file that is renamed between its use and the reading of
+first user is known, and its first name: one that a run gives to a recorded file of the image (by
+rename or link) is not seen, but no image has it either. A file that is renamed between its use and the reading of
 the event, milliseconds in general, is recorded by its new name.
 """
 
@@ -47,6 +47,9 @@ _MAX_EXITS = 4096
 _BATCHES = 64
 _MAX_SEEN = 1 << 18
 _MAX_EXECS = 4096
+# What a run makes it often renames at once: so many events are taken before its inode is ignored.
+_LOOKS = 16
+_MAX_MADE = 65536
 
 
 def probe() -> Probe:
@@ -99,6 +102,7 @@ class FanotifyRecorder:
         self._held: list[tuple[int, Event]] = []
         self._exec_opens: dict[int, _ExecOpen] = {}
         self._empty = time.monotonic_ns()  # every event before it has been read
+        self._made: dict[tuple[int, int], int] = {}  # events of files that the run made or changed
         self._exits = 0  # until then
         self._unknown = 0  # events of processes of no session since then
 
@@ -106,6 +110,11 @@ class FanotifyRecorder:
         """See ``Recorder``."""
         self._sessions.watch(directory)
         return self._group.mark_superblock(directory, _MASK)
+
+    def unwatch(self, directory: int) -> None:
+        """See ``Recorder``."""
+        self._group.unmark_superblock(directory, _MASK)
+        self._sessions.unwatch(directory)
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder``."""
@@ -331,13 +340,23 @@ class FanotifyRecorder:
     def _ignore(self, event: Event, status: statx.Status, known: Known) -> None:
         """Not for what a plan may leave out, nor where a second name is still to be seen."""
         regular = stat.S_ISREG(status.mode)
-        if known.kind == "injected" or (regular and status.links > 1):
+        if known.kind == "injected" or (regular and status.links > 1) or self._is_new(status):
             return
         mask = event.mask & (FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE)
         if mask & FAN_OPEN_EXEC:
             # Every exec is an open as well, which would read as one by hand.
             mask |= FAN_OPEN
         self._group.ignore(event.fd, mask | (FAN_ONDIR if stat.S_ISDIR(status.mode) else 0))
+
+    def _is_new(self, status: statx.Status) -> bool:
+        """Say whether the run made or changed this file, and it may yet get another name."""
+        if status.ctime < self._clock.epoch:
+            return False
+        if len(self._made) >= _MAX_MADE:
+            self._made.clear()
+        key = (status.device, status.inode)
+        self._made[key] = self._made.get(key, 0) + 1
+        return self._made[key] < _LOOKS
 
     def _losses(self) -> list[Loss]:
         return [self._loss(where, count) for where, count in self._programs.losses()]

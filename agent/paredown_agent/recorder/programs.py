@@ -28,7 +28,8 @@ _EXITS = 2
 
 _SESSION_PROGRAMS = ("session_fork", "session_exec", "session_exit")
 _LOADER_PROGRAM = "exec_loader"
-_OPEN_PROGRAMS = {f"opened_by_{call}": call for call in ("open", "openat", "openat2", "creat")}
+_OPEN_PROGRAM = "opened"
+_OPEN_CALLS = ("open", "openat", "openat2", "creat")
 
 
 class TaskState(ctypes.Structure):
@@ -132,6 +133,10 @@ class Programs:
         """Watch a superblock; ``begins``: an exec with its root there begins a session."""
         self._watched.update(_kernel_device(device), c_uint32(begins))
 
+    def unwatch(self, device: int) -> None:
+        """Watch a superblock no more."""
+        self._watched.delete(_kernel_device(device))
+
     def find(self, pid: int) -> TaskState | None:
         """Return what is known of a process, running or ended a short while ago."""
         return self.find_running(pid) or _lookup(self._dead, pid)
@@ -178,11 +183,8 @@ class Programs:
         return sum(self._counts)
 
     def _load(self, *, files: bool, ring: int) -> None:
-        optional = dict.fromkeys((*_OPEN_PROGRAMS, _LOADER_PROGRAM), False)
-        if files:
-            optional |= {name: _has_tracepoint(call) for name, call in _OPEN_PROGRAMS.items()}
-            optional[_LOADER_PROGRAM] = _has_find_vma()
-        for name, wanted in optional.items():
+        loader = files and _has_find_vma()
+        for name, wanted in ((_OPEN_PROGRAM, files), (_LOADER_PROGRAM, loader)):
             if not wanted:
                 self._object.leave_out(name)
         namespace = Path("/proc/self/ns/pid").stat().st_ino
@@ -190,8 +192,10 @@ class Programs:
         self._object.resize("events", ring)
         self._object.load()
         # The session must be known before the programs that ask for it run: attached first.
-        for name in (*_SESSION_PROGRAMS, *(name for name, wanted in optional.items() if wanted)):
+        for name in (*_SESSION_PROGRAMS, *([_LOADER_PROGRAM] if loader else [])):
             self._object.attach(name)
+        for call in filter(_has_tracepoint, _OPEN_CALLS if files else ()):
+            self._object.attach_tracepoint(_OPEN_PROGRAM, "syscalls", f"sys_exit_{call}")
 
     def _receive(self, raw: bytes) -> None:
         head = _Head.from_buffer_copy(raw)

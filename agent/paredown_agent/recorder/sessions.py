@@ -65,6 +65,12 @@ class Sessions:
         self._devices.add(device)
         return True
 
+    def unwatch(self, directory: int) -> None:
+        """Let nothing begin on the superblock of ``directory`` any more."""
+        device = superblock_device(directory)
+        self._programs.unwatch(device)
+        self._devices.discard(device)
+
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder.adopt``."""
         raw = id_ = len(self._known) + 1

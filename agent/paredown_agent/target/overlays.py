@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from paredown_agent.mountinfo import Mount, parse_mounts
 from paredown_agent.recorder.base import Clock, Recorder
@@ -39,6 +39,7 @@ class OverlayWatch:
         self._before = {mount.mount_point for mount in self._mounted()}
         self._watched: dict[int, list[Overlay]] = {}  # by st_dev, the newest last
         self._looked = 0
+        self._wanted: Callable[[str], bool | None] = lambda _: True
 
     def fileno(self) -> int:
         """Return a descriptor that polls POLLPRI, once, when a mount came or went (proc(5))."""
@@ -50,15 +51,25 @@ class OverlayWatch:
         present: set[int] = set()
         new = False
         for mount in self._mounted():
-            if mount.mount_point not in self._before and not mount.mount_point.endswith(_TRANSIENT):
-                with contextlib.suppress(OSError):  # gone again
-                    new |= self._watch(mount, recorder)
-                present.add(mount.device)
+            if not self._is_new(mount.mount_point):
+                continue
+            with contextlib.suppress(OSError):  # gone again
+                new |= self._watch(mount, recorder)
+            present.add(mount.device)
         for device, overlays in self._watched.items():
             if device not in present and overlays[-1].until is None:
                 overlays[-1].until = now
         self._looked = now
         return new
+
+    def narrow(self, recorder: Recorder, wanted: Callable[[str], bool | None]) -> None:
+        """Watch only mount points that are ``wanted`` from now on: others' load is none of ours."""
+        self._wanted = wanted
+        watched = {each.mount_point for known in self._watched.values() for each in known[-1:]}
+        for mount in self._mounted():
+            if mount.mount_point in watched and not wanted(mount.mount_point):
+                with contextlib.suppress(OSError), _opened(mount) as directory:
+                    recorder.unwatch(directory)
 
     def find(self, device: int, time: int) -> Overlay | None:
         """Return the overlay that had a device number at a time, if that is certain."""
@@ -77,10 +88,14 @@ class OverlayWatch:
             overlays = [line for line in table.read().split(b"\n") if b" - overlay " in line]
         yield from parse_mounts(b"\n".join(overlays)).mounts
 
-    def _watch(self, mount: Mount, recorder: Recorder) -> bool:
-        anew = _mark(mount, recorder)
-        if anew is None:
+    def _is_new(self, mount_point: str) -> bool:
+        if mount_point in self._before or mount_point.endswith(_TRANSIENT):
             return False
+        return self._wanted(mount_point) is not False
+
+    def _watch(self, mount: Mount, recorder: Recorder) -> bool:
+        with _opened(mount) as directory:
+            anew = recorder.watch(directory)
         known = self._watched.setdefault(mount.device, [])
         last = known[-1] if known else None
         if last is not None and last.until is None:
@@ -93,13 +108,17 @@ class OverlayWatch:
         return True
 
 
-def _mark(mount: Mount, recorder: Recorder) -> bool | None:
-    """By descriptor: a mark by path could land on the host's disk, were the overlay gone again."""
+@contextlib.contextmanager
+def _opened(mount: Mount) -> Iterator[int]:
+    """By descriptor: a mark by path could land on the host's disk, were the overlay gone again.
+
+    Raises OSError where it is.
+    """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(os.fsencode(mount.mount_point), flags)
     try:
         if os.fstat(descriptor).st_dev != mount.device:
-            return None
-        return recorder.watch(descriptor)
+            raise FileNotFoundError(mount.mount_point)
+        yield descriptor
     finally:
         os.close(descriptor)

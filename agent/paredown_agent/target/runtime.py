@@ -246,6 +246,8 @@ class RuntimeTarget:
         if self._created is not None:
             self._created.close()
             self._created = None
+        if self._watch is not None and self._recorder is not None:
+            self._watch.narrow(self._recorder, self._is_root)
 
     def _is_ours(self, container: Container) -> bool:
         if container.created_by:
