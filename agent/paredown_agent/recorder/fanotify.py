@@ -4,8 +4,8 @@ fanotify sees every way of opening (execs, ELF interpreters, io_uring, 32-bit pr
 mount namespace, but neither O_PATH nor symlinks. BPF programs on fork, exec and exit tell whose an
 event is. Once a file is recorded, an ignore mark on its inode makes further uses free; so only its
 first user is known, and its first name: one that a run gives to a recorded file of the image (by
-rename or link) is not seen, but no image has it either. A file that is renamed between its use and the reading of
-the event, milliseconds in general, is recorded by its new name.
+rename or link) is not seen, but no image has it either. A file that is renamed between its use and
+the reading of the event, milliseconds in general, is recorded by its new name.
 """
 
 from __future__ import annotations

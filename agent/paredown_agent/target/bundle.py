@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # docker's default set (moby, oci/caps/defaults.go) by number (linux/capability.h), without
 # CAP_MKNOD: the container has no device cgroup, so that the host's disks would be within reach.
@@ -108,7 +108,7 @@ def _config(root: Path, command: Sequence[str], hostname: str, bundle: Path) -> 
 
 def _environment(hostname: str) -> list[str]:
     terminal = [f"TERM={os.environ.get('TERM', 'xterm')}"] if os.isatty(0) else []
-    return [f"PATH={_PATH}", f"HOSTNAME={hostname}", *terminal]
+    return [f"PATH={PATH}", f"HOSTNAME={hostname}", *terminal]
 
 
 def _capabilities() -> list[str]:

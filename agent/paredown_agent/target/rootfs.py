@@ -19,7 +19,8 @@ from pathlib import Path
 from paredown_agent.recorder.base import Recorder
 from paredown_agent.target import namespaces, supervisor
 from paredown_agent.target.base import CommandNotStartedError
-from paredown_agent.target.bundle import write_bundle
+from paredown_agent.target.bundle import PATH, write_bundle
+from paredown_agent.target.inroot import check_program
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import directory_identity, scan_tree
 from paredown_schemas.names import escape_name
@@ -61,6 +62,7 @@ class RootfsTarget:
             raise self._error(error, hint) from error
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            check_program(descriptor, self.command[0], PATH)
             recorder.watch(descriptor)
         finally:
             os.close(descriptor)
