@@ -10,10 +10,16 @@ import time
 
 import cost
 import gains
+import proof
 import speed
 from harness import ROOT, workspace
 
-TABLES = {"gains": gains.measure, "cost": cost.measure, "speed": speed.measure}
+TABLES = {
+    "gains": gains.measure,
+    "cost": cost.measure,
+    "speed": speed.measure,
+    "proof": proof.measure,
+}
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

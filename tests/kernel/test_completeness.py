@@ -46,11 +46,11 @@ BINDS = {"/mnt/bind": "/etc/default", "/tmp/jail": ""}
 
 
 def new_names(recorder: Recorder) -> set[str]:
-    """fanotify looks at an inode no more once it has a name: what the run calls it later is lost.
+    """fanotify looks at an image's inode no more once it has a name: a later one is lost.
 
     No image has such a name.
     """
-    return {"/tmp/second", "/etc/renamed"} if recorder.name == "fanotify" else set()
+    return {"/etc/renamed"} if recorder.name == "fanotify" else set()
 
 
 def script() -> str:
