@@ -9,7 +9,7 @@ from paredown_minimizer.scripts import Shebang
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
-# The largest programs known are a few hundred MB; beyond it lief's copies would not fit.
+# The largest programs known are a few hundred MB; beyond it lief's copy might not fit.
 _ELF_LIMIT = 1 << 29
 # The smallest ELF header (ELFCLASS32) has 52 bytes.
 _SMALLEST = 52
@@ -72,6 +72,6 @@ class Contents:
                 elif entry.size > _ELF_LIMIT:
                     raise MalformedElfError(f"longer than {_ELF_LIMIT} bytes")
                 else:
-                    self._elf[path] = elf.parse_elf(head + file.read())
+                    self._elf[path] = elf.parse_elf(file)
         except (ParedownError, OSError) as error:
             self.warnings.append(f"{escape_name(path)} counts as no ELF file: {error}")

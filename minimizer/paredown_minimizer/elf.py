@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 import warnings
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name
@@ -48,13 +49,15 @@ class Elf:
         return self.type == "program" or self.interpreter is not None
 
 
-def parse_elf(data: bytes) -> Elf:
-    """Read an ELF file's content.
+def parse_elf(file: BinaryIO) -> Elf:
+    """Read an ELF file, from its start wherever ``file`` stands.
 
     Raises:
         MalformedElfError: it is cut short or malformed; the message is the cause alone.
     """
-    if not data.startswith(MAGIC):
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if file.read(len(MAGIC)) != MAGIC:
         raise MalformedElfError("no ELF magic")
     import lief  # noqa: PLC0415 - 0.25 s, and not every command reads ELF
 
@@ -62,10 +65,11 @@ def parse_elf(data: bytes) -> Elf:
         # Values that lief has no name for are no fault of the file: vendors have their own.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            binary = lief.ELF.parse(data, _config())
+            # The file itself and not its bytes, which lief would copy twice.
+            binary = lief.ELF.parse(cast("io.IOBase", file), _config())
             if binary is None:
                 raise MalformedElfError("not an ELF file that lief understands")
-            _refuse_cut_short(binary, len(data))
+            _refuse_cut_short(binary, size)
             return _from_lief(binary)
     except (UnicodeDecodeError, RuntimeError, AttributeError) as error:
         raise MalformedElfError(f"malformed: {error}") from error

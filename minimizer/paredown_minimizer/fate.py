@@ -63,8 +63,9 @@ class Fate:
         return {
             package
             for path, reach in self._closure.reach.items()
-            if (licences or reach != Reach.ALONE) and not self._tree.leads_to_directory(path)
+            if licences or reach != Reach.ALONE
             for package in self._inventory.owners.get(path, ())
+            if not self._tree.leads_to_directory(path)
         }
 
     def _is_unowned(self, path: str) -> bool:
@@ -103,16 +104,17 @@ class Fate:
 
     def _hold_licences(self) -> bool:
         changed = False
-        held = sorted(self._closure.evidence)
         for key in sorted(self.left(licences=True)):
             firings = list(self._rulebook.of_package(self._inventory.packages[key].name))
-            owned = self._inventory.owned[key]
-            files = (p for p in held if p in owned and not self._tree.leads_to_directory(p))
-            by = next(files, None) if firings else None
+            by = self._first_held(key) if firings else None
             for firing in firings:
                 for name in firing.names:
                     changed |= self._hold(name, Evidence("", "rule", by, firing.rule))
         return changed
+
+    def _first_held(self, package: str) -> str | None:
+        held = self._inventory.owned[package] & self._closure.evidence.keys()
+        return min((p for p in held if not self._tree.leads_to_directory(p)), default=None)
 
     def _hold_derived(self) -> bool:
         left = self.left(licences=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +50,7 @@ def _by_pyelftools(path: Path) -> dict[str, Any]:
 def test_two_readers_agree_on_every_file(tree: str, request: pytest.FixtureRequest) -> None:
     count = 0
     for path in _elf_files(request.getfixturevalue(tree)):
-        elf, witness = parse_elf(path.read_bytes()), _by_pyelftools(path)
+        elf, witness = parse_elf(io.BytesIO(path.read_bytes())), _by_pyelftools(path)
         assert elf.needed == tuple(witness["needed"]), path
         assert elf.soname == witness["soname"], path
         assert ":".join(elf.rpath) == (witness["rpath"] or ""), path
@@ -69,7 +70,7 @@ def program(tmp_path_factory: pytest.TempPathFactory, require: Require) -> bytes
 
 
 def test_flags_and_paths(program: bytes) -> None:
-    elf = parse_elf(program)
+    elf = parse_elf(io.BytesIO(program))
     assert elf.needed == ("liba.so.1",)
     assert elf.rpath == ("$ORIGIN/x", "/opt")
     assert elf.runpath == ()
@@ -80,8 +81,8 @@ def test_flags_and_paths(program: bytes) -> None:
 def test_imported_symbols(tmp_path: Path, require: Require) -> None:
     require(can_compile(), "clang is not installed")
     library = compile_library(tmp_path / "l.so", imports=["getaddrinfo", "iconv_open"])
-    assert {"getaddrinfo", "iconv_open"} <= parse_elf(library.read_bytes()).imports
-    assert "use_getaddrinfo" not in parse_elf(library.read_bytes()).imports
+    assert {"getaddrinfo", "iconv_open"} <= parse_elf(io.BytesIO(library.read_bytes())).imports
+    assert "use_getaddrinfo" not in parse_elf(io.BytesIO(library.read_bytes())).imports
 
 
 def _noted(text: str) -> str:
@@ -101,7 +102,7 @@ def test_dlopen_notes(tmp_path: Path, require: Require) -> None:
         '{"soname":["libbpf.so.1","libbpf.so.0"]}]'
     )
     library = compile_library(tmp_path / "l.so", source=_noted(text))
-    assert parse_elf(library.read_bytes()).dlopened == (
+    assert parse_elf(io.BytesIO(library.read_bytes())).dlopened == (
         "libzstd.so.1",
         "libbpf.so.1",
         "libbpf.so.0",
@@ -112,13 +113,13 @@ def test_broken_dlopen_note_is_refused(tmp_path: Path, require: Require) -> None
     require(can_compile(), "clang is not installed")
     library = compile_library(tmp_path / "l.so", source=_noted('[{"soname":[3]}]'))
     with pytest.raises(MalformedElfError, match="dlopen"):
-        parse_elf(library.read_bytes())
+        parse_elf(io.BytesIO(library.read_bytes()))
 
 
 def test_every_cut_is_refused(program: bytes) -> None:
     for size in range(0, len(program), 97):
         with pytest.raises(MalformedElfError):
-            parse_elf(program[:size])
+            parse_elf(io.BytesIO(program[:size]))
 
 
 @pytest.mark.parametrize("flip", [0xFF, 0x01])
@@ -128,7 +129,7 @@ def test_flipped_bytes_never_crash(program: bytes, flip: int) -> None:
         broken = bytearray(program)
         broken[place] ^= flip
         try:
-            parse_elf(bytes(broken))
+            parse_elf(io.BytesIO(bytes(broken)))
         except MalformedElfError:
             refused += 1
     assert refused
@@ -137,6 +138,6 @@ def test_flipped_bytes_never_crash(program: bytes, flip: int) -> None:
 def test_names_of_any_bytes(program: bytes) -> None:
     odd = program.replace(b"liba.so.1", b"lib\xff.so.1")
     odd = odd.replace(b"/lib64/ld-linux-x86-64", b"/lib64/ld-\xfeinux-x86-64")
-    elf = parse_elf(odd)
+    elf = parse_elf(io.BytesIO(odd))
     assert elf.needed == ("lib\udcff.so.1",)
     assert elf.interpreter == "/lib64/ld-\udcfeinux-x86-64.so.2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import shutil
@@ -216,7 +217,7 @@ def test_musl_finds_by_its_path_file_and_inherits_runpath(tmp_path: Path, requir
 def test_needed_by_path(world: Path) -> None:
     a = compile_library(world / "opt/liba.so", soname="/opt/liba.so")
     compile_program(world / "bin/p", needs=[a])
-    assert parse_elf((world / "bin/p").read_bytes()).needed == ("/opt/liba.so",)
+    assert parse_elf(io.BytesIO((world / "bin/p").read_bytes())).needed == ("/opt/liba.so",)
     assert closure(world, "/bin/p") == {"/opt/liba.so"} == by_ld(world, ["/bin/p"])["/bin/p"]
 
 
