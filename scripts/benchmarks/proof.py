@@ -55,7 +55,9 @@ def _fidelity(space: Path) -> list[Row]:
 
 def _determinism(space: Path) -> Row:
     say("proof: determinism")
-    plan, _ = slim(NGINX, "package", space / "again")
+    again = space / "again"
+    again.mkdir()
+    plan, _ = slim(NGINX, "package", again)
     trace = plan.with_name(plan.name.replace(".plan.json", ".trace"))
     digests = set()
     for name, clock, zone, umask in (
