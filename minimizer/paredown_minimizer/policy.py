@@ -41,12 +41,16 @@ class Pin:
     reason: str
 
     def paths(self, tree: Tree, inventory: Inventory) -> Iterator[str]:
-        """Yield the paths that the pin names; of directories, all that is below them."""
+        """Yield the paths that the pin names; of directories, all that is below them.
+
+        Directories that a package lists are not its own: many list /usr/bin.
+        """
         if self.target.startswith(_PACKAGE):
             name = self.target[len(_PACKAGE) :]
             for key, package in inventory.packages.items():
                 if name in (key, package.name):
-                    yield from sorted(inventory.owned[key])
+                    owned = sorted(inventory.owned[key])
+                    yield from (path for path in owned if not tree.leads_to_directory(path))
             return
         for path in expand(tree, self.target):
             yield path

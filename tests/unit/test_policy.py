@@ -60,6 +60,15 @@ def test_removing_what_is_used_is_refused_and_names_the_use(root: Path) -> None:
         decided(root, [use("/usr/bin/run", how="script")], packages, policy=policy)
 
 
+def test_a_package_is_removed_and_not_the_directories_that_it_lists(root: Path) -> None:
+    packages = {**PACKAGES, "spare": ["/usr", "/usr/bin", *PACKAGES["spare"]]}
+    policy = "version: 1\npins: [{remove: 'package:spare', reason: r}]"
+    traced = ["/usr/bin/app", use("/usr/bin", how="directory", kind="directory")]
+    decision = decided(root, traced, packages, policy=policy)
+    assert "/usr/bin" in decision.kept
+    assert "/usr/bin/spare" not in decision.kept
+
+
 def test_pin_that_names_nothing_is_refused(root: Path) -> None:
     with pytest.raises(ParedownError, match="package:sparee"):
         _kept(root, "remove: 'package:sparee'")
