@@ -58,18 +58,19 @@ class RunAgent:
                         stream.close()
 
 
-class Docker:
-    """One docker daemon."""
+class Engine:
+    """One docker daemon, or one podman with a storage of its own: what leads to it is ``env``."""
 
-    def __init__(self, host: str) -> None:
-        self.env = {"DOCKER_HOST": host}
+    def __init__(self, command: str, env: Mapping[str, str]) -> None:
+        self.command = command
+        self.env = dict(env)
 
     def run(
         self, *arguments: str, check: bool = True, stdin: IO[bytes] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the docker command."""
+        """Run the engine's command."""
         return subprocess.run(
-            ["docker", *arguments],
+            [self.command, *arguments],
             check=check,
             capture_output=True,
             text=True,
@@ -77,6 +78,13 @@ class Docker:
             env={**os.environ, **self.env},
             timeout=60,
         )
+
+
+class Docker(Engine):
+    """One docker daemon."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__("docker", {"DOCKER_HOST": host})
 
 
 def only_run(trace: Path) -> Run:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from container_tools import IMAGE, Docker, RunAgent
+import runc_without_limits
+from container_tools import IMAGE, Docker, Engine, RunAgent
 from fixture_types import Require
 
 
@@ -59,6 +60,46 @@ def docker_daemon(require: Require, nginx_rootfs: Path) -> Iterator[Docker]:
         process.wait(30)
         _unmount(space)
         shutil.rmtree(space, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def podman_engine(require: Require, nginx_rootfs: Path) -> Iterator[Engine]:
+    """A podman with images, containers and configuration of its own, and the image IMAGE."""
+    for program in ("podman", "conmon", "runc"):
+        require(shutil.which(program) is not None, f"{program} is not installed")
+    space = Path(tempfile.mkdtemp(prefix="paredown-podman-"))
+    podman = Engine("podman", _podman_configuration(space))
+    try:
+        with subprocess.Popen(["tar", "-C", nginx_rootfs, "-c", "."], stdout=-1) as tar:
+            podman.run("import", "-", IMAGE, stdin=tar.stdout)
+        probe = podman.run("run", "--rm", IMAGE, "true", check=False)
+        require(probe.returncode == 0, f"podman runs no container here: {probe.stderr}")
+        yield podman
+    finally:
+        podman.run("rm", "--all", "--force", "--time", "0", check=False)
+        _unmount(space)
+        shutil.rmtree(space, ignore_errors=True)
+
+
+def _podman_configuration(space: Path) -> dict[str, str]:
+    """What is under /var/lib/containers, and how the machine's own podman is set, stays."""
+    wrapper = space / "runtime"
+    script = Path(runc_without_limits.__file__).resolve()
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
+    wrapper.chmod(0o755)
+    (space / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\nrunroot = "{space}/run"\ngraphroot = "{space}/data"\n'
+    )
+    (space / "containers.conf").write_text(
+        '[containers]\nnetns = "none"\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "wrapped"\n'
+        f'tmp_dir = "{space}/tmp"\nlock_type = "file"\n'
+        f'[engine.runtimes]\nwrapped = ["{wrapper}"]\n'
+    )
+    return {
+        "CONTAINERS_STORAGE_CONF": f"{space}/storage.conf",
+        "CONTAINERS_CONF": f"{space}/containers.conf",
+    }
 
 
 def _start_daemon(space: Path) -> subprocess.Popen[bytes]:

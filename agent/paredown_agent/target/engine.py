@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from paredown_agent.target.namespaces import die_with
@@ -103,12 +104,31 @@ class Engine:
         listed = self._ask("ps", "--all", "--quiet", "--no-trunc", "--last", _RECENT)
         return listed.stdout.decode().split() if listed is not None else []
 
-    def created_since(self, time: int) -> CreatedContainers:
-        """Begin to listen for containers made since ``time``, in ns since the epoch."""
+    def created_since(self, time: int) -> CreatedContainers | None:
+        """Begin to listen for containers made since ``time``, in ns since the epoch.
+
+        None for podman, which tells late, or nothing: ``mounted`` knows before.
+        """
+        if self.kind == "podman":
+            return None
         since = f"{time // 10**9}.{time % 10**9:09}"
         filters = ("--filter", "type=container", "--filter", "event=create")
         form = ("--format", "{{json .}}")
         return CreatedContainers([*self._command, "events", "--since", since, *filters, *form])
+
+    def mounted(self, mount_point: str) -> str | None:
+        """Return the id of podman's container whose root is mounted there, if its storage says so.
+
+        A short-lived container is locked while it starts and gone soon after, so this asks nobody;
+        the file is the storage library's (containers/storage, containers.go).
+        """
+        layer = Path(mount_point).parent
+        try:
+            text = (layer.parent.parent / "overlay-containers" / "containers.json").read_bytes()
+        except OSError:
+            return None
+        ids = (str(each.get("id")) for each in _parse(text) if each.get("layer") == layer.name)
+        return next(ids, None)
 
     def inspect(self, names: Sequence[str]) -> list[Container]:
         """Return what is known of those of ``names`` that exist and are not being removed."""

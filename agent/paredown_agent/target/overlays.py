@@ -45,16 +45,17 @@ class OverlayWatch:
         """Return a descriptor that polls POLLPRI, once, when a mount came or went (proc(5))."""
         return self._file
 
-    def look(self, recorder: Recorder) -> bool:
-        """Have ``recorder`` watch the overlays that are new; say whether there are any."""
+    def look(self, recorder: Recorder) -> list[str]:
+        """Have ``recorder`` watch the overlays that are new; return their mount points."""
         now = self._clock.now()
         present: set[int] = set()
-        new = False
+        new: list[str] = []
         for mount in self._mounted():
             if not self._is_new(mount.mount_point):
                 continue
             with contextlib.suppress(OSError):  # gone again
-                new |= self._watch(mount, recorder)
+                if self._watch(mount, recorder):
+                    new.append(mount.mount_point)
             present.add(mount.device)
         for device, overlays in self._watched.items():
             if device not in present and overlays[-1].until is None:

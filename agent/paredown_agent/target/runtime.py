@@ -111,7 +111,7 @@ class RuntimeTarget:
     def turn(self, recorder: Recorder, ready: Mapping[int, int]) -> Sequence[Record]:
         """Mark new overlays first of all; then ask and learn whose they are."""
         if self._watch is not None and self._watch.fileno() in ready:
-            self._stale |= self._watch.look(recorder)
+            self._ask_about(self._watch.look(recorder))
         if self._created is not None and self._created.fileno() in ready:
             self._listen(self._created)
         self._reap(ready)
@@ -188,6 +188,12 @@ class RuntimeTarget:
         """Say whether it is the container's; None while nothing is known of that."""
         return None if self._ours is None else _is_root_of(self._ours, mount_point)
 
+    def _ask_about(self, mount_points: Sequence[str]) -> None:
+        self._stale |= bool(mount_points)
+        for mount_point in mount_points if self._ours is None else ():
+            if (container := self._engine.mounted(mount_point)) is not None:
+                self._question(container)
+
     def _listen(self, created: CreatedContainers) -> None:
         """Ask at once: with --rm a container that ends soon is soon unknown to everybody."""
         new = created.read()
@@ -221,7 +227,7 @@ class RuntimeTarget:
         self._questions.append((container, asked))
 
     def _new_containers(self) -> list[Container]:
-        """Where nobody told of it: podman can be set so that there are no events."""
+        """Where nobody told of it."""
         found = self._engine.inspect(self._engine.recent())
         return [each for each in found if each.created >= self._clock.epoch]
 
