@@ -15,6 +15,7 @@ setup_packages() {
   done
   # These also come from other vendors, whose packages conflict with Debian's.
   command -v dockerd >/dev/null || setup_has docker.io || missing+=(docker.io)
+  command -v podman >/dev/null || setup_has podman || missing+=(podman conmon)
   command -v runc >/dev/null || setup_has runc || missing+=(runc)
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! command -v apt-get >/dev/null; then
