@@ -63,7 +63,7 @@ def test_removing_what_is_used_is_refused_and_names_the_use(root: Path) -> None:
 def test_a_package_is_removed_and_not_the_directories_that_it_lists(root: Path) -> None:
     packages = {**PACKAGES, "spare": ["/usr", "/usr/bin", *PACKAGES["spare"]]}
     policy = "version: 1\npins: [{remove: 'package:spare', reason: r}]"
-    traced = ["/usr/bin/app", use("/usr/bin", how="directory", kind="directory")]
+    traced = [use("/usr/bin/app"), use("/usr/bin", how="directory", kind="directory")]
     decision = decided(root, traced, packages, policy=policy)
     assert "/usr/bin" in decision.kept
     assert "/usr/bin/spare" not in decision.kept
