@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import importlib.util
+import errno
 import os
 import re
 import shutil
@@ -67,9 +67,16 @@ def _kernel() -> Iterator[Check]:
     yield Check("kernel", works=True, detail=f"{os.uname().release} {os.uname().machine}")
     btf = Path("/sys/kernel/btf/vmlinux").exists()
     yield _check("BTF", btf, "/sys/kernel/btf/vmlinux", "a kernel with CONFIG_DEBUG_INFO_BTF")
-    places = (Path("/sys/kernel/tracing/events"), Path("/sys/kernel/debug/tracing/events"))
-    tracefs = next((str(place.parent) for place in places if place.is_dir()), "")
-    yield _check("tracefs", tracefs, tracefs, "mount -t tracefs nodev /sys/kernel/tracing")
+    yield _tracefs()
+
+
+def _tracefs() -> Check:
+    try:
+        found = Path("/sys/kernel/tracing/events").is_dir()
+    except PermissionError as error:
+        return Check("tracefs", works=False, detail=error.strerror or "", hint="run as root")
+    hint = "for the recorder ebpf: mount -t tracefs nodev /sys/kernel/tracing"
+    return _check("tracefs", found, "/sys/kernel/tracing", hint)
 
 
 def _capabilities() -> Iterator[Check]:
@@ -89,7 +96,9 @@ def _bpf() -> Iterator[Check]:
         return
     library = libbpf.open_library()
     ring = _try(lambda: _ring_buffer(library))
-    yield Check("ring buffer", not ring, ring or "works", "" if not ring else "Linux 5.8 or later")
+    older = "" if not ring else "Linux 5.8 or later"
+    refused = ring == os.strerror(errno.EPERM)
+    yield Check("ring buffer", not ring, ring or "works", f"{_GRANT}=BPF" if refused else older)
     trampoline = _try(lambda: _trampoline(library))
     hint = "no recorder needs them yet" if trampoline else ""
     yield Check("trampolines", not trampoline, trampoline or "work", hint)
@@ -138,10 +147,6 @@ def _programs() -> Iterator[Check]:
     for name, hint in wanted:
         found = shutil.which(name, path=path) or ""
         yield _check(name, found, found, hint)
-    bcc = importlib.util.find_spec("bcc") is not None or bool(
-        list(Path("/usr/lib/python3/dist-packages").glob("bcc"))
-    )
-    yield _check("BCC", bcc, "found", "for kernels without BTF: apt-get install python3-bpfcc")
 
 
 def _check(name: str, works: object, detail: str, hint: str) -> Check:

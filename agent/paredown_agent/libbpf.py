@@ -244,6 +244,7 @@ def _error(what: str, code: int) -> ParedownError:
     _log.clear()
     hint = ""
     if code == errno.EPERM:  # the verifier's own refusal is EACCES
+        told = ""  # guesses, in several sentences
         hint = "needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN"
     return ParedownError(
         f"{what}: {cause}" + (f" ({escape_name(told)})" if told else ""), hint=hint

@@ -36,6 +36,7 @@ class Output:
         self._truncated = False
         self._flushed = 0.0
         self._new = not os.path.lexists(path)
+        self._directory = self._open_directory()
         self._file = self._open(force)
         self._writer: TraceWriter | None = None
 
@@ -85,11 +86,14 @@ class Output:
                 )
             ]
         )
+        self.flush()
+        if not self.failure and os.fstat(self._file.fileno()).st_nlink == 0:
+            self.failure = f"cannot write {escape_name(self.path)}: it was removed meanwhile"
         self.close()
         return found
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; a second call does nothing."""
         try:
             self._file.close()
         except OSError as error:
@@ -100,7 +104,15 @@ class Output:
         self.close()
         if self._new:
             with contextlib.suppress(OSError):
-                os.unlink(self.path)
+                os.unlink(os.path.basename(self.path), dir_fd=self._directory)
+
+    def _open_directory(self) -> int:
+        """Before anything is mounted over it: a trace may lie in what --rootfs names."""
+        directory = os.path.dirname(self.path) or "."
+        try:
+            return os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._error(error) from error
 
     def _open(self, force: bool) -> BinaryIO:
         # With --force the old trace stays until there is something to put in its place.
@@ -108,10 +120,11 @@ class Output:
         try:
             return os.fdopen(os.open(self.path, flags, 0o666), "wb")
         except OSError as error:
-            hint = "--force overwrites it" if isinstance(error, FileExistsError) else ""
-            raise ParedownError(
-                f"cannot write {escape_name(self.path)}: {error.strerror}", hint=hint
-            ) from error
+            raise self._error(error) from error
+
+    def _error(self, error: OSError) -> ParedownError:
+        hint = "--force overwrites it" if isinstance(error, FileExistsError) else ""
+        return ParedownError(f"cannot write {escape_name(self.path)}: {error.strerror}", hint=hint)
 
     def _write(self, record: Record) -> None:
         if self._writer is None:

@@ -7,6 +7,7 @@ host sees nothing, no temporary directory is needed, and all is gone when the ag
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import shutil
@@ -26,7 +27,11 @@ from paredown_schemas.identity import directory_identity, scan_tree
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import ImageIdentity, Record, Session
 
-_NEEDED = "run as root, or with the capability CAP_SYS_ADMIN"
+_HINTS = {
+    errno.EPERM: "run as root, or with the capability CAP_SYS_ADMIN",
+    errno.EINVAL: "no overlay can lie over this filesystem, itself an overlay of overlays perhaps: "
+    "copy the directory elsewhere",
+}
 
 
 class RootfsTarget:
@@ -58,8 +63,7 @@ class RootfsTarget:
             root = self._mount()
             write_bundle(self._bundle, root, self.command, self._bundle.name)
         except OSError as error:
-            hint = _NEEDED if isinstance(error, PermissionError) else ""
-            raise self._error(error, hint) from error
+            raise self._error(error, _HINTS.get(error.errno or 0, "")) from error
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             check_program(descriptor, self.command[0], PATH)
