@@ -186,7 +186,8 @@ class Closure:
         return True
 
     def _follow_primary(self, path: str) -> None:
-        for link in self._links_to.get(path, ()):
+        # A rule names the paths that programs use; of a traced file nobody knows by which name.
+        for link in self._links_to.get(path, ()) if self.evidence[path].kind != "rule" else ():
             self._add(link, Reach.PRIMARY, Evidence(link, "symlink", path, "links to it"))
         for source in self._sources(path):
             if source in self._tree:

@@ -20,6 +20,7 @@ from paredown_schemas.names import decode_name
 MAGIC = b"\x7fELF"
 _DF_1_NODEFLIB = 0x800
 _NOTE_DLOPEN = 0x407C0C0A  # vendor "FDO"
+_NOTE_GO_BUILD_ID = 4  # vendor "Go": Go, src/cmd/internal/buildid
 
 ElfType = Literal["program", "library", "other"]
 
@@ -42,6 +43,7 @@ class Elf:
     nodeflib: bool  # DF_1_NODEFLIB: default directories are not searched
     dlopened: tuple[str, ...]  # sonames of .note.dlopen, of every priority
     imports: frozenset[str]  # names of undefined dynamic symbols, without versions
+    is_go: bool  # linked by Go
 
     @property
     def is_program(self) -> bool:
@@ -132,6 +134,7 @@ def _from_lief(binary: Any) -> Elf:
         nodeflib=bool(flags & _DF_1_NODEFLIB),
         dlopened=_dlopened(binary),
         imports=_imports(binary),
+        is_go=any(_is_note(note, _NOTE_GO_BUILD_ID, "Go") for note in binary.notes),
     )
 
 
@@ -161,9 +164,13 @@ def _interpreter(binary: Any, interp: Any) -> str | None:
 def _dlopened(binary: Any) -> tuple[str, ...]:
     sonames: list[str] = []
     for note in binary.notes:
-        if note.original_type == _NOTE_DLOPEN and note.name.rstrip("\0") == "FDO":
+        if _is_note(note, _NOTE_DLOPEN, "FDO"):
             sonames += _sonames(bytes(note.description))
     return tuple(dict.fromkeys(sonames))
+
+
+def _is_note(note: Any, number: int, vendor: str) -> bool:
+    return bool(note.original_type == number and note.name.rstrip("\0") == vendor)
 
 
 def _sonames(description: bytes) -> list[str]:

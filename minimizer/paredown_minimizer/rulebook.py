@@ -28,6 +28,7 @@ _C_LIBRARY = re.compile(
     r"(ld-(linux|musl)|ld64|libc\.|lib(m|mvec|pthread|dl|rt|util|anl|resolv|nsl|BrokenLocale"
     r"|c_malloc_debug|memusage|pcprofile|thread_db)\.so|libnss_(files|dns|compat|hesiod)\.so).*"
 )
+_GO_LIMIT = 1 << 29
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Rule:
     name: str  # topic/name
     imports: frozenset[str] = frozenset()  # symbols that an ELF file imports
     sonames: tuple[str, ...] = ()  # globs over an ELF file's soname
+    functions: frozenset[str] = frozenset()  # functions that a Go program has
     paths: tuple[str, ...] = ()  # patterns of paths, with placeholders
     images: bool = False  # fires for every image that has packages
     packages: bool = False  # fires for every package of which a file is left; holds no package
@@ -82,11 +84,24 @@ class Rulebook:
         soname = elf.soname or posixpath.basename(path)
         if _C_LIBRARY.fullmatch(soname):
             return
+        functions = self._functions(path) if elf.is_go else frozenset()
         for rule in self._rules:
-            if not rule.imports.isdisjoint(elf.imports) or any(
-                fnmatch.fnmatchcase(soname, pattern) for pattern in rule.sonames
+            if (
+                not rule.imports.isdisjoint(elf.imports)
+                or not rule.functions.isdisjoint(functions)
+                or any(fnmatch.fnmatchcase(soname, pattern) for pattern in rule.sonames)
             ):
                 yield from self._fire(rule, {}, elf)
+
+    def _functions(self, path: str) -> frozenset[str]:
+        """Return which functions that rules know a Go program has.
+
+        Go's line table names every function that the linker kept, each ended by NUL, in stripped
+        programs too: panics print them (Go, src/runtime/symtab.go).
+        """
+        data = self.facts.contents.data(path, _GO_LIMIT)
+        known = frozenset[str]().union(*(rule.functions for rule in self._rules))
+        return frozenset(name for name in known if b"\0%b\0" % name.encode() in data)
 
     def of_package(self, name: str) -> Iterator[Firing]:
         """Yield what stays of a package, by name, of which anything stays; holds nothing."""
@@ -159,6 +174,7 @@ def _rule(topic: str, record: Mapping[str, Any]) -> Rule:
         name=f"{topic}/{record['name']}",
         imports=frozenset(when.get("imports", ())),
         sonames=tuple(when.get("sonames", ())),
+        functions=frozenset(when.get("functions", ())),
         paths=tuple(when.get("paths", ())),
         images=when.get("every") == "image",
         packages=when.get("every") == "package",

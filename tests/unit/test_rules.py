@@ -50,6 +50,7 @@ OTHERS = {
     "/sbin": "-> usr/sbin",
     "/usr/sbin/ldconfig": "x",
 }
+ZONE = "/usr/share/zoneinfo/Etc/UTC"
 ALWAYS = {"/etc/passwd", "/etc/group"}
 
 
@@ -123,6 +124,36 @@ def test_unwinder(root: Path) -> None:
 
 def test_shell(root: Path) -> None:
     assert _fired(root, imports=["popen"]) == {"/usr/bin/sh", "/usr/bin/dash", "/bin"}
+
+
+def test_what_a_rule_keeps_holds_no_links_to_it(root: Path) -> None:
+    make_tree(root, {"/usr/lib/ssl/cert.pem": "-> /etc/ssl/certs/ca-certificates.crt"})
+    compile_library(root / APP.lstrip("/"), soname="libgnutls.so.30")
+    packages = {"links": ["/usr/lib/ssl/cert.pem"], "app": [APP]}
+    assert "/usr/lib/ssl/cert.pem" not in decided(root, [APP], packages).kept
+
+
+@pytest.mark.parametrize(
+    ("functions", "kept"),
+    [
+        (["runtime.main"], set()),
+        (["time.LoadLocation"], {ZONE, "/usr/share/zoneinfo/Europe/Berlin"}),
+        (["time.initLocal"], {ZONE, "/etc/localtime"}),
+        (["crypto/x509.loadSystemRoots"], {"/etc/ssl/certs/ca-certificates.crt"}),
+        (["net.readHosts"], {"/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf"}),
+        (["net.readServices", "xtime.initLocal"], {"/etc/services", "/etc/protocols"}),
+    ],
+)
+def test_go(root: Path, functions: list[str], kept: set[str]) -> None:
+    path = root / APP.lstrip("/")
+    names = "".join(f"{name}\\0" for name in functions)
+    table = f'__attribute__((used)) static const char table[] = "\\0{names}";'
+    compile_library(path, source=table)
+    assert _kept(root, [APP]) == set()
+    note = '__attribute__((used, section(".note.go.buildid"), aligned(4))) static const struct'
+    note += ' {int name, size, type; char text[8];} note = {4, 4, 4, "Go\\0\\0id\\0\\0"};'
+    compile_library(path, source=table + note)
+    assert _kept(root, [APP]) == kept
 
 
 @pytest.mark.parametrize("name", ["node", "nodejs", "perl", "perl5.36.0", "ruby", "ruby3.1"])
