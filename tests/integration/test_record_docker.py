@@ -176,6 +176,57 @@ def test_containers_that_start_together_are_kept_apart(
         assert paths(run) & set(files) == {file}
 
 
+def test_nothing_of_other_peoples_containers_is_told(
+    agent: RunAgent, docker_daemon: Docker, tmp_path: Path
+) -> None:
+    """They start, run and end all the while, on superblocks of the same numbers."""
+    stop = threading.Event()
+
+    def others() -> None:
+        while not stop.is_set():
+            docker_daemon.run(*RUN[1:], "--rm", IMAGE, "cat", "/etc/shells", check=False)
+
+    busy = [threading.Thread(target=others) for _ in range(2)]
+    for thread in busy:
+        thread.start()
+    try:
+        for turn in range(4):
+            trace = tmp_path / f"{turn}.trace"
+            done = agent(
+                *("record", "-o", trace, "--", *RUN, "--rm", IMAGE, "sh", "-c"),
+                "sleep 0.5; cat /etc/issue",
+                env=docker_daemon.env,
+            )
+            assert done.returncode == 0, done.stderr
+            run = only_run(trace)
+            assert run.verdict == "complete", run.reasons
+            assert paths(run) & {"/etc/issue", "/etc/shells"} == {"/etc/issue"}
+            assert len(run.sessions()) == 1
+    finally:
+        stop.set()
+        for thread in busy:
+            thread.join()
+
+
+def test_two_that_are_alike_are_told_apart_by_name(
+    agent: RunAgent, docker_daemon: Docker, tmp_path: Path, name: str
+) -> None:
+    together = {
+        end: agent.start(
+            *("record", "-o", tmp_path / end, "--", *RUN, "--rm", "--name", f"{name}-{end}"),
+            *("--hostname", end, IMAGE, "sh", "-c", 'sleep 0.5; cat "/etc/$(hostname)"'),
+            env=docker_daemon.env,
+        )
+        for end in ("issue", "shells")
+    }
+    for end, process in together.items():
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr
+        run = only_run(tmp_path / end)
+        assert run.verdict == "complete", run.reasons
+        assert paths(run) & {"/etc/issue", "/etc/shells"} == {f"/etc/{end}"}
+
+
 def test_duration_ends_the_recording_and_not_the_command(
     agent: RunAgent, docker_daemon: Docker, trace: Path
 ) -> None:

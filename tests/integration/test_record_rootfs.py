@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-import strace_witness
 from container_tools import (
     RunAgent,
     interrupt,
@@ -22,11 +19,9 @@ from container_tools import (
     processes,
     wait_for,
 )
-from fixture_types import Require
 from paredown_schemas.identity import directory_identity, host_platform, scan_tree
 
 RECORDERS = ("fanotify", "ebpf")
-_PAGE = "/index.nginx-debian.html"
 
 
 @pytest.fixture
@@ -246,64 +241,6 @@ def test_nothing_that_a_second_container_does_is_recorded(
     assert "/etc/debian_version" in paths(only_run(other))
     assert "/etc/debian_version" not in paths(only_run(trace))
     assert paths_of(only_run(trace), "injected") == set()
-
-
-@pytest.mark.parametrize("recorder", RECORDERS)
-def test_nginx_under_load_is_recorded_as_strace_sees_it(
-    agent: RunAgent, require: Require, nginx_rootfs: Path, tmp_path: Path, recorder: str
-) -> None:
-    require(shutil.which("strace") is not None, "strace is not installed")
-    trace, log = tmp_path / "app.trace", tmp_path / "strace"
-    port, word = 20000 + random.randrange(10000), f"go{random.randrange(10**6):06}"
-    config = f"events {{}} http {{ server {{ listen 127.0.0.1:{port}; root /var/www/html; }} }}"
-    script = f"echo '{config}' > /tmp/c; read {word}; exec nginx -c /tmp/c -g 'daemon off;'"
-    process = agent.start(
-        *("record", "-o", trace, "--recorder", recorder),
-        *("--rootfs", nginx_rootfs, "--", "/bin/sh", "-c", script, word),
-    )
-    wait_for(lambda: [pid for pid in processes(word) if _is_first(pid)])
-    (first,) = [pid for pid in processes(word) if _is_first(pid)]
-    witness = subprocess.Popen([*strace_witness.arguments(log), "-p", str(first)])
-    assert process.stdin is not None
-    wait_for(lambda: "\nTracerPid:\t0\n" not in Path(f"/proc/{first}/status").read_text())
-    process.stdin.write("\n")
-    process.stdin.flush()
-    wait_for(lambda: _get(port, _PAGE) == 200)
-    statuses = [_get(port, path) for path in (_PAGE, "/", "/missing")]
-    interrupt(process, signal.SIGTERM)
-    process.communicate(timeout=30)
-    witness.wait(30)
-    assert statuses == [200, 403, 404]
-    run = only_run(trace)
-    assert run.verdict == "complete", run.reasons
-    seen = strace_witness.read_log(log)
-    expected = {path for path in seen.opened | seen.executed if _on_the_image(path)}
-    assert len(expected) > 12
-    assert expected <= paths(run), sorted(expected - paths(run))
-
-
-def _is_first(pid: int) -> bool:
-    """Whether it is PID 1 of the container; the agent and its supervisor have the same words."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    numbers = next(line for line in status.splitlines() if line.startswith("NSpid")).split()[1:]
-    return len(numbers) == 3 and numbers[-1] == "1"
-
-
-def _on_the_image(path: str) -> bool:
-    mounted = ("/proc/", "/sys/", "/dev/")
-    ours = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/dev", "/proc", "/sys")
-    return not path.startswith(mounted) and path not in ours
-
-
-def _get(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
 
 
 def test_armed_in_a_second_with_little_memory(
