@@ -72,16 +72,16 @@ def _canonical(plan: Plan, path: str) -> str:
 
 def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
     decision = review.decision
-    key = escape_name(review.key)
+    key, version = escape_name(review.key), escape_name(decision.version)
     if decision.action == "remove":
-        yield f"{key} {decision.version} goes: nothing that was used leads to any of its files"
+        yield f"{key} {version} goes: nothing that was used leads to any of its files"
         yield from _named_by(risk for risk in plan.risks if risk.package == review.key)
         return
     if decision.action == "keep":
-        yield f"{key} {decision.version} stays whole ({decision.files} files)"
+        yield f"{key} {version} stays whole ({decision.files} files)"
     else:
         files = f"{decision.kept_files} of {decision.files} files"
-        yield f"{key} {decision.version} is trimmed to {files}"
+        yield f"{key} {version} is trimmed to {files}"
     own = [record for record in plan.evidence if record.package == review.key]
     if review.strongest is None:
         yield "  beside what stays"

@@ -19,6 +19,8 @@ EntryType = Literal["file", "directory", "symlink", "char", "block", "fifo", "so
 
 # path_resolution(7): the kernel gives up with ELOOP after 40 links.
 MAX_LINKS = 40
+# limits.h: no system call takes more, and longer names cost more than they tell.
+_PATH_MAX = 4096
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,8 +154,11 @@ class Tree(Mapping[str, Entry]):
         """Return ``path`` with the symlinks of its directories resolved, existing or not.
 
         The last component is kept as it is. Where a directory does not exist the rest is joined
-        on unchanged, so that a path that is only named still has one form.
+        on unchanged, so that a path that is only named still has one form. One that is longer than
+        any program could name is returned as it is: of an entry it is the canonical one.
         """
+        if len(path) > _PATH_MAX:
+            return path
         here = "/"
         components = [name for name in path.split("/") if name not in ("", ".")]
         for index, name in enumerate(components):

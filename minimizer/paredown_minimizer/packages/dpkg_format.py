@@ -16,9 +16,12 @@ from paredown_schemas.errors import ParedownError
 _FIELD = re.compile(r"^([!-,./-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
 # Names in relation fields: "libc6 (>= 2.36), default-mta | mail-transport-agent".
 _RELATION = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
-_CONFFILE = re.compile(
-    r" ?(?:[a-z-]+ )?(/.*?)(?: (?:[0-9a-f]{32}|newconffile))?(?: obsolete| remove-on-upgrade)*"
-)
+# What may stand before a conffile's path, and what may stand behind it, from the end.
+_CONFFILE_FLAG = re.compile(r" ?(?:[a-z-]+ )?(?=/)")
+_CONFFILE_MARKS = (" obsolete", " remove-on-upgrade")
+_CONFFILE_HASH = re.compile(r" (?:[0-9a-f]{32}|newconffile)")
+# lib/dpkg/parsehelp.c, pkg_name_is_illegal
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,13 +75,15 @@ def _stanza(text: str, name: str, line: int) -> Stanza:
     for match in _FIELD.finditer(text):
         if match.start() != end:
             break
-        fields[match[1]] = match[2]
+        fields[match[1]] = match[2].rstrip()
         end = match.end() + 1
     if end <= len(text):
         where = line + text.count("\n", 0, end)
         raise ParedownError(f"cannot read {name}: line {where} is not a field")
     if "Package" not in fields:
         raise ParedownError(f"cannot read {name}: the stanza at line {line} names no package")
+    if not _PACKAGE.fullmatch(fields["Package"]):
+        raise ParedownError(f"cannot read {name}: line {line} names what can be no package")
     return Stanza(text, fields)
 
 
@@ -102,8 +107,15 @@ def keep_conffiles(stanza: Stanza, stays: Callable[[str], bool]) -> Stanza:
 
 def conffile_path(line: str) -> str:
     """Return the path of a line of ``Conffiles`` (path, hash, flags) or of ``NAME.conffiles``."""
-    match = _CONFFILE.fullmatch(line)
-    return match[1] if match else ""
+    flag = _CONFFILE_FLAG.match(line)
+    if flag is None:
+        return ""
+    end = len(line)
+    while line.endswith(_CONFFILE_MARKS, flag.end(), end):
+        end = line.rindex(" ", 0, end)
+    # A path may hold spaces: only what is last can be the hash.
+    before, space, last = line[flag.end() : end].rpartition(" ")
+    return before if _CONFFILE_HASH.fullmatch(space + last) else before + space + last
 
 
 def lines(text: str) -> list[str]:
