@@ -7,11 +7,15 @@ whole: half a dependency list would be worse than none, since nobody would see t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import io
 import json
+import resource
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from paredown_schemas.errors import ParedownError
@@ -20,6 +24,8 @@ from paredown_schemas.names import decode_name
 MAGIC = b"\x7fELF"
 _DF_1_NODEFLIB = 0x800
 _NOTE_DLOPEN = 0x407C0C0A  # vendor "FDO"
+# What lief may take beside eight times the file: libLLVM's 46,000 symbols take a tenth of it.
+_MEMORY = 1 << 28
 _NOTE_GO_BUILD_ID = 4  # vendor "Go": Go, src/cmd/internal/buildid
 
 ElfType = Literal["program", "library", "other"]
@@ -65,7 +71,7 @@ def parse_elf(file: BinaryIO) -> Elf:
 
     try:
         # Values that lief has no name for are no fault of the file: vendors have their own.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _bounded_memory(_MEMORY + 8 * size):
             warnings.simplefilter("ignore", RuntimeWarning)
             # The file itself and not its bytes, which lief would copy twice.
             binary = lief.ELF.parse(cast("io.IOBase", file), _config())
@@ -73,8 +79,27 @@ def parse_elf(file: BinaryIO) -> Elf:
                 raise MalformedElfError("not an ELF file that lief understands")
             _refuse_cut_short(binary, size)
             return _from_lief(binary)
+    except MemoryError as error:
+        raise MalformedElfError("it takes more memory than such a file can need") from error
     except (UnicodeDecodeError, RuntimeError, AttributeError) as error:
         raise MalformedElfError(f"malformed: {error}") from error
+
+
+@contextlib.contextmanager
+def _bounded_memory(more: int) -> Iterator[None]:
+    """Let this process take ``more`` bytes and then fail, instead of the host.
+
+    lief copies every name, and names that overlap make gigabytes of a file of some megabytes.
+    """
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    wanted = pages * resource.getpagesize() + more
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *limits]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @functools.cache
