@@ -29,7 +29,8 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
 _PACKAGE = "package:"
-_LIMIT = 1 << 24
+_LIMIT = 1 << 20
+_DIGITS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,9 +90,11 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
         raise ParedownError(f"{what}: longer than {_LIMIT} characters")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_bombs(node)
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ParedownError(f"{what}: not YAML: {' '.join(str(error).split())}") from error
+        cause = escape_name(" ".join(str(error).split()))
+        raise ParedownError(f"{what}: not YAML: {cause}") from error
     _validate(data, node, what)
     pins = [
         Pin(action, pin[action], pin["reason"])
@@ -99,6 +102,25 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
         for action in _actions(pin)
     ]
     return Policy(tuple(pins))
+
+
+def _refuse_bombs(root: Any) -> None:
+    """Refuse what a few lines of YAML 1.1 unfold to without measure, merge keys and base 60."""
+    seen: set[int] = set()
+    pending = [root] if root is not None else []
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        line = f"line {node.start_mark.line + 1}"
+        if node.tag.endswith(":merge"):
+            raise ValueError(f"{line}: merge keys (<<) are not taken")
+        if node.tag.endswith((":int", ":float")) and len(node.value) > _DIGITS:
+            raise ValueError(f"{line}: a number of more than {_DIGITS} digits")
+        if isinstance(node.value, list):
+            for item in node.value:
+                pending += item if isinstance(item, tuple) else [item]
 
 
 def _actions(pin: dict[str, str]) -> list[Literal["keep", "remove"]]:

@@ -64,5 +64,8 @@ def unescape_name(text: str) -> str:
 
 def _escape_character(character: str) -> str:
     if character == "\\" or unicodedata.category(character) in _HIDDEN:
-        return "".join(f"\\x{byte:02x}" for byte in encode_name(character))
+        # Halves of characters that stand for no byte come from JSON and YAML, whose own escapes can
+        # make them; they are no names, but are shown.
+        errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+        return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", errors))
     return character

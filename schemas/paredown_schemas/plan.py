@@ -212,7 +212,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
         # A reviewer may read the first, and a parser take the last.
-        raise ValueError(f"a key twice in {{{', '.join(key for key, _ in pairs)}}}")
+        raise ValueError(f"a key twice in {{{', '.join(escape_name(key) for key, _ in pairs)}}}")
     return unique
 
 
