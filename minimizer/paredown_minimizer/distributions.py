@@ -13,6 +13,7 @@ import re
 from paredown_minimizer.contents import Contents
 from paredown_minimizer.globs import expand
 from paredown_minimizer.image.model import join
+from paredown_schemas.names import escape_name
 
 _PYCACHE = re.compile(r"(.*)/__pycache__/([^/]+?)\.[^./]+(\.opt-[^./]+)?\.pyc")
 _INFO = (".dist-info", ".egg-info")
@@ -43,9 +44,8 @@ def files_of_module(contents: Contents, site: str, module: str) -> list[str]:
 def _files(contents: Contents, site: str, info: str) -> list[str]:
     tree = contents.image.tree
     own = expand(tree, f"{info}/**") if tree[info].type == "directory" else [info]
-    record = contents.text(join(info, "RECORD"), limit=16 << 20)
-    if record:
-        names = [row[0] for row in csv.reader(record.splitlines()) if row]
+    names = _recorded(contents, join(info, "RECORD"))
+    if names:
         return own + [path for path in (_inside(site, name) for name in names) if path in tree]
     modules = contents.text(join(info, "top_level.txt")).split()
     return own + [
@@ -54,6 +54,15 @@ def _files(contents: Contents, site: str, info: str) -> list[str]:
         for pattern in (f"{site}/{module}/**", f"{site}/{module}.py", f"{site}/{module}.*.so")
         for path in expand(tree, pattern)
     ]
+
+
+def _recorded(contents: Contents, record: str) -> list[str]:
+    lines = contents.text(record, limit=16 << 20).splitlines()
+    try:
+        return [row[0] for row in csv.reader(lines) if row]
+    except csv.Error as error:  # a NUL, before Python 3.11, or a field of 128 KiB
+        contents.warnings.append(f"{escape_name(record)} was not looked into: {error}")
+        return []
 
 
 def _inside(site: str, name: str) -> str:

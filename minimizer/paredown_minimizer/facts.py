@@ -13,7 +13,7 @@ from paredown_minimizer.contents import Contents
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NSSWITCH = "/etc/nsswitch.conf"
 # nsswitch.conf(5): a service, or an action such as [NOTFOUND=return].
-_ACTION = re.compile(r"\[[^]]*\]")
+_ACTION = re.compile(r"\[[^][]*\]")
 _COMMON_LICENCE = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9])")
 
 
@@ -24,7 +24,7 @@ class Facts:
         """Read the environment."""
         self.contents = contents
         settings = contents.image.config.get("config") or {}
-        lines = [line for line in settings.get("Env") or [] if isinstance(line, str)]
+        lines = settings.get("Env") or ()
         self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
         self.directory = settings.get("WorkingDir") or "/"
 

@@ -65,9 +65,11 @@ def _step(tree: Tree, here: str, component: str) -> list[str]:
 
 
 def _below(tree: Tree, directory: str) -> Iterator[str]:
-    for path in tree.children.get(directory, []):
+    pending = tree.children.get(directory, [])[::-1]  # no recursion: trees may be deep
+    while pending:
+        path = pending.pop()
         yield path
-        yield from _below(tree, path)
+        pending += tree.children.get(path, [])[::-1]
 
 
 @functools.lru_cache(maxsize=4096)

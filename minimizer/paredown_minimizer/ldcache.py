@@ -18,6 +18,7 @@ CACHE = "/etc/ld.so.cache"
 _CONFIGURATION = "/etc/ld.so.conf"
 _CACHE_LIMIT = 64 << 20
 _MAX_CONFIGURATIONS = 1000
+_PATH_MAX = 4096
 
 _OLD_MAGIC = b"ld.so-1.7.0\0"
 _OLD_ENTRY = 12
@@ -43,17 +44,23 @@ def parse_cache(data: bytes) -> dict[str, list[str]]:
     count = _NEW_HEAD.unpack_from(data, start)[1]
     first = start + _NEW_HEAD.size
     count = min(count, (len(data) - first) // _NEW_ENTRY.size)
-    cache: dict[str, list[str]] = {}
+    cache: dict[str, dict[str, None]] = {}
+    # Each path has bytes of its own there, and a soname may be the end of one. Offsets that lie
+    # could make any amount of text out of a small file.
+    allowed = 4 * len(data)
     for index in range(count):
         _, key, value, _, _ = _NEW_ENTRY.unpack_from(data, first + index * _NEW_ENTRY.size)
         soname, path = _string(data, start + key), _string(data, start + value)
-        if soname and path.startswith("/") and path not in cache.setdefault(soname, []):
-            cache[soname].append(path)
-    return cache
+        allowed -= len(soname) + len(path)
+        if allowed < 0:
+            break
+        if soname and path.startswith("/"):
+            cache.setdefault(soname, {})[path] = None
+    return {soname: list(paths) for soname, paths in cache.items()}
 
 
 def _string(data: bytes, offset: int) -> str:
-    end = data.find(b"\0", offset)
+    end = data.find(b"\0", offset, offset + _PATH_MAX)
     return decode_name(data[offset:end]) if end >= 0 else ""
 
 

@@ -37,7 +37,7 @@ def _commands(settings: Any) -> Iterator[tuple[str, list[str]]]:
 
 
 def _strings(value: Any) -> list[str]:
-    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
+    return [value] if isinstance(value, str) else list(value or ())
 
 
 def _words(command: list[str]) -> Iterator[str]:

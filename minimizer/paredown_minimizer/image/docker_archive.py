@@ -13,7 +13,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from paredown_minimizer.image.blobs import Expander, digest_of, file_region, verify
@@ -28,6 +28,8 @@ _MAX_JSON = 1 << 24
 _MAX_LAYERS = 1000  # docker stops at 127
 _DIGEST_NAME = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# As plans have it (plan-1.schema.json).
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?")
 
 
 class ArchiveImage:
@@ -59,11 +61,11 @@ class ArchiveImage:
         manifest = self._manifest(reference)
         self.config: Mapping[str, Any] = self._config(manifest["Config"])
         diff_ids = self._diff_ids()
-        self.platform = _platform(self.config)
         if len(diff_ids) > _MAX_LAYERS:
             raise self._error(f"it has more than {_MAX_LAYERS} layers")
         if len(diff_ids) != len(manifest["Layers"]):
             raise self._error("its configuration and manifest differ in layers")
+        self.platform = self._platform()
         stack = LayerStack()
         for name, diff_id in zip(manifest["Layers"], diff_ids, strict=True):
             layer = f"layer {escape_name(name)} of {self._name}"
@@ -107,6 +109,10 @@ class ArchiveImage:
         config = self._json(name)
         if not isinstance(config, dict):
             raise self._error("its configuration is malformed")
+        for key, fits in _SETTINGS.items():
+            settings = config.get("config") or {}
+            if not isinstance(settings, dict) or not fits(settings.get(key)):
+                raise self._error(f"its configuration's {key} is malformed")
         return config
 
     def _diff_ids(self) -> list[str]:
@@ -118,6 +124,13 @@ class ArchiveImage:
         ):
             raise self._error("its configuration names no layers")
         return diff_ids
+
+    def _platform(self) -> str:
+        parts = [self.config.get(key) or "" for key in ("os", "architecture", "variant")]
+        platform = "/".join(str(part) for part in [parts[0] or "linux", *parts[1:]] if part)
+        if not parts[1] or not _PLATFORM.fullmatch(platform):
+            raise self._error("its configuration names no platform")
+        return platform
 
     def _json(self, name: str) -> Any:
         region = self._member(name)
@@ -176,6 +189,29 @@ def _is_manifest(image: Any) -> bool:
     )
 
 
-def _platform(config: Mapping[str, Any]) -> str:
-    parts = [config.get("os") or "linux", config.get("architecture"), config.get("variant")]
-    return "/".join(str(part) for part in parts if part)
+def _is_strings(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(v, str) for v in value))
+
+
+def _is_command(value: Any) -> bool:
+    return isinstance(value, str) or _is_strings(value)  # docker takes one word without a list
+
+
+def _is_mapping(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+def _is_check(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and _is_strings(value.get("Test")))
+
+
+# OCI image specification, "Image Configuration": what is read of it here, or added to.
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "Entrypoint": _is_command,
+    "Cmd": _is_command,
+    "Shell": _is_command,
+    "Env": _is_strings,
+    "WorkingDir": lambda value: value is None or isinstance(value, str),
+    "Healthcheck": _is_check,
+    "Labels": _is_mapping,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +70,15 @@ def staged_directory(final: Path) -> Iterator[Path]:
                     old.rename(final)
                 raise
         finally:
-            shutil.rmtree(stage)
+            _remove(stage)
+
+
+def _remove(stage: Path) -> None:
+    """By rm(1): shutil.rmtree calls itself for each level, and trees may be deeper than Python."""
+    done = subprocess.run(["rm", "-rf", "--", stage], capture_output=True, check=False)
+    if done.returncode:
+        cause = escape_name(decode_name(done.stderr.strip().rpartition(b"\n")[2]))
+        raise ParedownError(f"cannot remove {escape_name(str(stage))}: {cause}")
 
 
 def _refuse_mounts(final: Path) -> None:
