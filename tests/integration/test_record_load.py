@@ -14,7 +14,7 @@ from container_tools import IMAGE, Docker, RunAgent, only_run, paths
 RECORDERS = ("fanotify", "ebpf")
 # New files all the time, so that every turn makes events; tells how many in a second.
 _RATE = r"""
-$| = 1; my $n = 0; my $t = time;
+$SIG{TERM} = sub { exit }; $| = 1; my $n = 0; my $t = time;
 while (1) {
     open F, ">/tmp/f" . $n++ % 2000 or die; close F;
     select undef, undef, undef, 0.001 if $n % 20 == 0;
