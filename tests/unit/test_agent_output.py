@@ -55,7 +55,11 @@ def test_discard_removes_what_it_made(tmp_path: Path) -> None:
     [
         ([_file("/a")], [], []),
         ([], [], ["nothing was recorded"]),
-        ([_file("/a"), Loss("queue", 7, 1), Loss("ring", 2, 1)], [], ["lost 9 events (queue, ring)"]),
+        (
+            [_file("/a"), Loss("queue", 7, 1), Loss("ring", 2, 1)],
+            [],
+            ["lost 9 events (queue, ring)"],
+        ),
         ([_file("/a"), Loss("queue", None, 1)], [], ["lost uncounted events (queue)"]),
         ([_file("/a", truncated=True)], ["late attach"], ["late attach", "truncated paths"]),
     ],
