@@ -1,4 +1,4 @@
-"""What an image's configuration starts: its entrypoint, command and health check.
+"""What an image's configuration names: its entrypoint, command, health check and volumes.
 
 Followed: OCI image specification, "Image Configuration"; Docker image specification 1.2,
 "Healthcheck".
@@ -6,11 +6,13 @@ Followed: OCI image specification, "Image Configuration"; Docker image specifica
 
 from __future__ import annotations
 
+import glob
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from paredown_minimizer.facts import Facts
+from paredown_minimizer.globs import expand
 from paredown_schemas.plan import Evidence
 
 _SHELLS = ("/sh", "/bash", "/ash", "/dash")
@@ -23,6 +25,18 @@ def roots(facts: Facts) -> Iterator[tuple[str, Evidence]]:
         for name in _words(command):
             for path in _paths(facts, name):
                 yield path, Evidence("", "root", None, title)
+    for path in _in_volumes(facts, settings.get("Volumes") or {}):
+        yield path, Evidence("", "root", None, "volume")
+
+
+def _in_volumes(facts: Facts, volumes: Iterable[str]) -> Iterator[str]:
+    """A volume is filled with what the image has there, and lies elsewhere while one records."""
+    tree = facts.contents.image.tree
+    for volume in volumes:
+        resolved = tree.resolve(volume)
+        if resolved is not None and resolved.path != "/":
+            yield volume
+            yield from expand(tree, f"{glob.escape(resolved.path)}/**")
 
 
 def _commands(settings: Any) -> Iterator[tuple[str, list[str]]]:

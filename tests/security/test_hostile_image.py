@@ -58,6 +58,7 @@ SETTINGS: dict[str, Any] = {
     "Healthcheck": {"Healthcheck": ["CMD", "x"]},
     "Test": {"Healthcheck": {"Test": "CMD x"}},
     "Labels": {"Labels": ["a=b"]},
+    "Volumes": {"Volumes": ["/data"]},
 }
 
 

@@ -246,6 +246,19 @@ def test_roots_of_the_configuration_stay_untraced(root: Path) -> None:
     assert roots["/bin/sh"] == roots["/usr/bin/probe"] == "healthcheck"
 
 
+def test_content_of_volumes_stays(root: Path) -> None:
+    """It lies outside the overlay while the container runs: no recorder of the image sees it."""
+    names = ("/var/lib/db/seed", "/var/lib/db/deep/[x]", "/var/lib/other", "/var/run-data/pid")
+    make_tree(root, {**dict.fromkeys(names, "x"), "/data": "-> var/lib/db", "/var/lib/db/e": None})
+    packages = {name.rpartition("/")[2]: [name] for name in names}
+    volumes = ("/data", "/nowhere", "/../var/run-data/", "/", "x")
+    decision = decided(root, [], packages, config={"Volumes": dict.fromkeys(volumes, {})})
+    assert kept_files(decision, root) == {"/data", *names[:2], names[3]}
+    assert "/var/lib/db/e" in decision.kept
+    roots = {r.path: (r.kind, r.detail) for r in decision.plan.evidence if r.kind == "root"}
+    assert roots["/var/lib/db/deep/[x]"] == ("root", "volume")
+
+
 def test_symlink_loops_end(root: Path) -> None:
     make_tree(root, {"/a": "-> b", "/b": "-> a", "/c": "-> c/d", "/x": "x"})
     decision = decided(root, ["/a", "/c"], {"p": ["/a", "/b"], "q": ["/x"]})

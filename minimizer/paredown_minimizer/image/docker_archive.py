@@ -214,4 +214,5 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "WorkingDir": lambda value: value is None or isinstance(value, str),
     "Healthcheck": _is_check,
     "Labels": _is_mapping,
+    "Volumes": _is_mapping,
 }
