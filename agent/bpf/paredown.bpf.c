@@ -369,8 +369,12 @@ int session_fork(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	pid = process_number(parent);
 	inherited = bpf_map_lookup_elem(&tasks, &pid);
-	if (!inherited)
+	if (!inherited) {
+		/* A stranger may have got the number of a process that ended a short while ago. */
+		pid = process_number(child);
+		bpf_map_delete_elem(&dead, &pid);
 		return 0;
+	}
 	state.session = inherited->session;
 	state.exe = inherited->exe;
 	state.previous_exe = inherited->exe;

@@ -1,0 +1,200 @@
+"""Ways of using files, and of using processes, that a recorder can fall over."""
+
+from __future__ import annotations
+
+import collections
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fixture_types import Require
+from paredown_agent.recorder import fanotify
+from paredown_agent.recorder.base import Clock, Recorder
+from paredown_schemas.trace import Loss
+from recording import files, follow, paths, run, settle, shell, start, watch
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+RING = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int by_ring(const char *path)
+{
+	struct io_uring_params p = {};
+	int ring = syscall(__NR_io_uring_setup, 1, &p);
+	size_t size = p.sq_off.array + 64, other = p.cq_off.cqes + 64 * sizeof(struct io_uring_cqe);
+	char *sq, *cq;
+	struct io_uring_sqe *entry;
+
+	if (ring < 0)
+		return -1;
+	sq = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	cq = mmap(0, other, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	entry = mmap(0, sizeof(*entry), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	entry->opcode = IORING_OP_OPENAT;
+	entry->fd = AT_FDCWD;
+	entry->addr = (unsigned long)path;
+	entry->open_flags = O_RDONLY;
+	((unsigned *)(sq + p.sq_off.array))[0] = 0;
+	++*(unsigned *)(sq + p.sq_off.tail);
+	if (syscall(__NR_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) != 1)
+		return -1;
+	return ((struct io_uring_cqe *)(cq + p.cq_off.cqes))->res;
+}
+
+int main(int argc, char **argv)
+{
+	return by_ring(argv[1]) < 0;
+}
+"""
+
+
+@pytest.fixture
+def fanotify_recorder(root: Path, require: Require) -> Iterator[Recorder]:
+    """The recorder that sees what is no system call of opening; watching."""
+    works = fanotify.probe()
+    require(works.works, works.why)
+    recorder = fanotify.FanotifyRecorder(Clock())
+    watch(recorder, root)
+    yield recorder
+    recorder.close()
+
+
+def perl(program: str) -> str:
+    return "perl -e '" + program + "'"
+
+
+def losses(records: object) -> list[Loss]:
+    return [r for r in records if isinstance(r, Loss)] if isinstance(records, list) else []
+
+
+def test_each_use_is_told_once_and_by_its_name_in_the_overlay(
+    watching: Recorder, root: Path
+) -> None:
+    """An overlay opens the file below it too, which has other numbers and another name."""
+    script = "for i in 1 2 3; do cat /etc/issue; done; echo x >>/etc/issue; cat /etc/issue"
+    records = [*run(watching, shell(root, script)), *watching.finish()]
+    uses = collections.Counter(
+        (f.session, f.path, f.how, f.exe) for f in files(records) if f.path == "/etc/issue"
+    )
+    assert uses
+    assert set(uses.values()) == {1}
+    # Copied up meanwhile: other numbers, the same file of the image.
+    assert {how for _, _, how, _ in uses} == {"read", "write"}
+    assert {f.path for f in files(records) if "issue" in f.path} == {"/etc/issue"}
+
+
+def test_opens_around_the_system_calls(
+    fanotify_recorder: Recorder, root: Path, require: Require
+) -> None:
+    require(shutil.which("clang") is not None, "clang is not installed")
+    compile_ = ["clang", "-static", "-x", "c", "-o", str(root / "usr/local/bin/ring"), "-"]
+    compiled = subprocess.run(compile_, input=RING.encode(), capture_output=True, check=False)
+    require(compiled.returncode == 0, "no static program can be compiled")
+    probe = subprocess.run([compile_[5], root / "etc/motd"], check=False)
+    require(probe.returncode == 0, "io_uring is forbidden here")
+    records = run(fanotify_recorder, shell(root, "ring /etc/shells"))
+    assert "/etc/shells" in paths(records)
+
+
+def test_programs_without_a_name_in_the_image(
+    watching: Recorder, root: Path, require: Require
+) -> None:
+    """Execs by descriptor, of a program in memory and of one's own: told by what they are."""
+    require(platform.machine() == "x86_64", "the numbers of system calls are x86_64's")
+    exec_ = '$s = ""; $a = pack "pQ", "x", 0; $e = pack "Q", 0; '
+    exec_ += "syscall 322, fileno(F), $s, $a, $e, 4096"
+    by_descriptor = perl('open F, "</usr/bin/id" or die; ' + exec_ + "; die")
+    in_memory = perl(
+        '$n = "m"; $f = syscall(319, $n, 0); open F, "+<&=", $f or die; '
+        'open T, "</usr/bin/true" or die; '
+        "undef $/; syswrite F, <T>; " + exec_ + "; die"
+    )
+    records = [
+        *run(watching, shell(root, f"{by_descriptor}; {in_memory}; cat /etc/issue")),
+        *watching.finish(),
+    ]
+    assert "/usr/bin/id" in paths(records, "exec")
+    assert "/etc/issue" in paths(records)
+    assert "/usr/bin/true" not in paths(records, "exec")
+    assert not [path for path in paths(records) if "memfd" in path]
+    assert not losses(records)
+
+
+def test_what_lies_on_a_mounted_volume_is_not_the_images(watching: Recorder, root: Path) -> None:
+    script = (
+        "mount -t tmpfs none /etc/apt; echo x >/etc/apt/trusted.gpg; cat /etc/apt/trusted.gpg;"
+        "cat /etc/issue; sleep 0.2; umount /etc/apt; cat /etc/shells"
+    )
+    records = [*run(watching, shell(root, script)), *watching.finish()]
+    assert {"/etc/issue", "/etc/shells"} <= paths(records)
+    assert not [path for path in paths(records) if "trusted" in path]
+
+
+def test_a_number_of_an_ended_process_may_be_anothers(watching: Recorder, root: Path) -> None:
+    """A process of the host gets the number of one of the container, and reads the same tree."""
+    records = run(watching, shell(root, "cat /etc/issue"))
+    began = {f.session for f in files(records)}
+    assert began
+    # The last processes of the session, by the numbers that the recorder knows them by.
+    first = max(record.pid for record in records if hasattr(record, "pid"))
+    for _ in range(50):
+        LAST_PID.write_text(str(first - 1), "ascii")
+        stranger = subprocess.Popen(["cat", root / "etc/shells"], stdout=subprocess.DEVNULL)
+        stranger.wait()
+        if stranger.pid == first:
+            break
+    else:
+        pytest.fail("the kernel gave other numbers: this test sees nothing")
+    assert "/etc/shells" not in paths(settle(watching))
+
+
+def test_few_descriptors_lose_nothing(root: Path, require: Require) -> None:
+    """Each event brings a descriptor: what a read has no room for is lost."""
+    works = fanotify.probe()
+    require(works.works, works.why)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = max(map(int, os.listdir("/proc/self/fd"))) + 120
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, limits[1]))
+    try:
+        recorder = fanotify.FanotifyRecorder(Clock())
+        watch(recorder, root)
+        process = start(shell(root, "cat /usr/share/doc/*/copyright"))
+        process.wait(30)
+        records = [*follow(recorder, process), *recorder.finish()]
+        recorder.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not losses(records)
+    copyrights = sorted(root.glob("usr/share/doc/*/copyright"))
+    assert len(copyrights) > 100
+    named = {f"/{path.relative_to(root)}" for path in copyrights if not path.parent.is_symlink()}
+    assert named <= paths(records)
+
+
+def test_a_leased_file_holds_up_nobody(fanotify_recorder: Recorder, root: Path) -> None:
+    """fcntl(2), F_SETLEASE: opening it waits for its holder, unless one asks not to wait."""
+    lease = perl(
+        '$SIG{IO} = "IGNORE"; open F, "</etc/issue" or die; fcntl(F, 1024, 0) or die "$!";'
+        'open G, "+</etc/fstab" or die; fcntl(G, 1024, 1) or die "$!"; sleep 3'
+    )
+    process = start(shell(root, lease))
+    time.sleep(1)
+    before = time.monotonic()
+    records = settle(fanotify_recorder)
+    assert time.monotonic() - before < 1.5
+    told = {loss.where for loss in losses(records) if loss.where.startswith("fanotify event")}
+    assert told or "/etc/fstab" in paths(records)
+    process.kill()
+    process.communicate()
