@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import stat
 import struct
 
 from paredown_agent.target.base import CommandNotStartedError
+from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import encode_name, escape_name
 
 # include/uapi/linux/openat2.h (Linux 5.6); the number is the same on every architecture.
@@ -31,6 +33,25 @@ def check_program(root: int, name: str, path: str) -> None:
     if any(mode is not None for mode in found):
         raise CommandNotStartedError(f"cannot start {escape_name(name)}: not executable", 126)
     raise CommandNotStartedError(f"cannot start {escape_name(name)}: not found", 127)
+
+
+def check_tree(root: int, what: str) -> None:
+    """Look for what a runtime would be led astray by below the open directory ``root``.
+
+    It makes links in /dev by name, from outside, where a link leads to the host's directories; and
+    it reads the accounts, at a FIFO for ever.
+
+    Raises:
+        ParedownError: there is such a thing; ``what`` begins the message.
+    """
+    for name in ("dev", "proc", "sys"):
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=root).st_mode):
+                raise ParedownError(f"{what}: its /{name} is no directory")
+    for name in ("etc/passwd", "etc/group"):
+        mode = _mode(root, name)
+        if mode is not None and not stat.S_ISREG(mode):
+            raise ParedownError(f"{what}: its /{name} is no regular file")
 
 
 def _mode(root: int, path: str) -> int | None:

@@ -21,7 +21,7 @@ from paredown_agent.recorder.base import Recorder
 from paredown_agent.target import namespaces, supervisor
 from paredown_agent.target.base import CommandNotStartedError
 from paredown_agent.target.bundle import PATH, write_bundle
-from paredown_agent.target.inroot import check_program
+from paredown_agent.target.inroot import check_program, check_tree
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import directory_identity, scan_tree
 from paredown_schemas.names import escape_name
@@ -66,6 +66,7 @@ class RootfsTarget:
             raise self._error(error, _HINTS.get(error.errno or 0, "")) from error
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            check_tree(descriptor, f"cannot run a container in {escape_name(self._name)}")
             check_program(descriptor, self.command[0], PATH)
             recorder.watch(descriptor)
         finally:
