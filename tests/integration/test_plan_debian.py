@@ -88,6 +88,11 @@ def test_libraries_of_a_used_program_are_evidence(decision: Decision) -> None:
     assert kinds["/usr/lib/os-release"] == "rule"
 
 
+def test_what_scanners_tell_the_distribution_by_stays(decision: Decision) -> None:
+    assert {"/etc/os-release", "/usr/lib/os-release", "/etc/debian_version"} <= decision.kept
+    assert {"/var/lib/dpkg/status", "/var/lib/dpkg/info/nginx.md5sums"} <= decision.kept
+
+
 def test_edited_plan_is_refused(decision: Decision, image: Image) -> None:
     manager = find_manager(image)
     assert manager is not None

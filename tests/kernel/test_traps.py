@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from fixture_types import Require
+from paredown_agent.libbpf import Object
 from paredown_agent.recorder import fanotify
 from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.recorder.registry import RECORDERS
 from paredown_schemas.trace import Loss
 from recording import files, follow, paths, run, settle, shell, start, watch
 
@@ -181,6 +183,26 @@ def test_few_descriptors_lose_nothing(root: Path, require: Require) -> None:
     assert len(copyrights) > 100
     named = {f"/{path.relative_to(root)}" for path in copyrights if not path.parent.is_symlink()}
     assert named <= paths(records)
+
+
+def test_a_full_table_of_processes_is_told_of(
+    root: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Object.load
+
+    def with_small_table(self: Object) -> None:
+        self.resize("tasks", 8)
+        load(self)
+
+    monkeypatch.setattr(Object, "load", with_small_table)
+    cramped = RECORDERS[recorder.name].open_recorder(Clock())
+    try:
+        watch(cramped, root)
+        many = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.3 & done; wait; cat /etc/issue"
+        records = [*run(cramped, shell(root, many)), *cramped.finish()]
+    finally:
+        cramped.close()
+    assert sum(loss.count or 0 for loss in losses(records) if loss.where == "process table") >= 4
 
 
 def test_a_leased_file_holds_up_nobody(fanotify_recorder: Recorder, root: Path) -> None:

@@ -252,7 +252,7 @@ def test_content_of_volumes_stays(root: Path) -> None:
     make_tree(root, {**dict.fromkeys(names, "x"), "/data": "-> var/lib/db", "/var/lib/db/e": None})
     packages = {name.rpartition("/")[2]: [name] for name in names}
     volumes = ("/data", "/nowhere", "/../var/run-data/", "/", "x")
-    decision = decided(root, [], packages, config={"Volumes": dict.fromkeys(volumes, {})})
+    decision = decided(root, [], packages, config={"Volumes": {key: {} for key in volumes}})
     assert kept_files(decision, root) == {"/data", *names[:2], names[3]}
     assert "/var/lib/db/e" in decision.kept
     roots = {r.path: (r.kind, r.detail) for r in decision.plan.evidence if r.kind == "root"}
