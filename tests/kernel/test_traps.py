@@ -8,6 +8,7 @@ import platform
 import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,21 @@ def test_programs_without_a_name_in_the_image(
     assert not losses(records)
 
 
+def test_what_a_runtime_opens_in_the_root_is_not_the_containers(
+    watching: Recorder, root: Path
+) -> None:
+    """Also when it is read late, and whoever opened it has long become the container."""
+    runtime = (
+        "import os, sys; os.chroot(sys.argv[1]); os.close(os.open('/etc/shells', os.O_RDONLY));"
+        "os.execv('/bin/cat', ['cat', '/etc/issue'])"
+    )
+    command = [sys.executable, "-c", runtime, str(root)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    found = paths([*settle(watching), *watching.finish()])
+    assert {"/usr/bin/cat", "/etc/issue"} <= found
+    assert "/etc/shells" not in found
+
+
 def test_what_lies_on_a_mounted_volume_is_not_the_images(watching: Recorder, root: Path) -> None:
     script = (
         "mount -t tmpfs none /etc/apt; echo x >/etc/apt/trusted.gpg; cat /etc/apt/trusted.gpg;"
@@ -167,7 +183,7 @@ def test_few_descriptors_lose_nothing(root: Path, require: Require) -> None:
     works = fanotify.probe()
     require(works.works, works.why)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = max(map(int, os.listdir("/proc/self/fd"))) + 120
+    room = len(os.listdir("/proc/self/fd")) + 60
     resource.setrlimit(resource.RLIMIT_NOFILE, (room, limits[1]))
     try:
         recorder = fanotify.FanotifyRecorder(Clock())
