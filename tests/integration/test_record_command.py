@@ -41,7 +41,7 @@ def test_only_the_command_and_its_descendants_are_recorded(
         path.write_text("x")
     process = agent.start(
         *("record", "-o", trace, "--recorder", recorder, "--", "sh", "-c"),
-        f"echo $$; cat {mine}; read x; (sleep 0.5; cat {late} >/dev/null) & exit 5",
+        f"echo $$; read x; cat {mine}; (sleep 0.5; cat {late} >/dev/null) & exit 5",
     )
     assert process.stdout is not None
     assert process.stdout.readline() == f"{process.pid}\n"
