@@ -1,4 +1,4 @@
-"""How a file was used, told from its first bytes: script, program, loader, library.
+"""What a file is and how it was used, told from its mode and first bytes.
 
 ELF layout from the System V ABI, elf(5).
 """
@@ -6,9 +6,10 @@ ELF layout from the System V ABI, elf(5).
 from __future__ import annotations
 
 import os
+import stat
 import struct
 
-from paredown_schemas.trace import How
+from paredown_schemas.trace import How, Kind
 
 # Program headers follow the ELF header in every linker's output; looking further is not worth it.
 _HEAD = 4096
@@ -75,3 +76,10 @@ def _has_interpreter(head: bytes) -> bool:
 def _pair(head: bytes, order: str, offset: int) -> tuple[int, int]:
     size, count = struct.unpack_from(order + "HH", head, offset)
     return size, count
+
+
+def file_kind(mode: int) -> Kind:
+    """Return what the trace calls a file of this st_mode."""
+    if stat.S_ISREG(mode):
+        return "file"
+    return "directory" if stat.S_ISDIR(mode) else "other"

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Sequence
 
 from paredown_agent.recorder.base import Clock, Probe
+from paredown_agent.recorder.classify import file_kind
 from paredown_agent.recorder.paths import Paths
 from paredown_agent.recorder.programs import (
     EVENT_FILE,
@@ -25,9 +26,9 @@ from paredown_agent.recorder.programs import (
     Event,
     Programs,
 )
-from paredown_agent.recorder.sessions import Sessions, check_process
+from paredown_agent.recorder.sessions import SessionKeeper, Sessions
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.trace import File, How, Kind, Loss, Record, SessionKind
+from paredown_schemas.trace import File, How, Loss, Record
 
 _RING = 1 << 22
 _MAX_SEEN = 1 << 18
@@ -60,7 +61,7 @@ def open_recorder(clock: Clock) -> EbpfRecorder:
     return EbpfRecorder(clock)
 
 
-class EbpfRecorder:
+class EbpfRecorder(SessionKeeper):
     """See ``Recorder``. ``ring`` is the ring buffer's size in bytes."""
 
     name = "ebpf"
@@ -78,19 +79,6 @@ class EbpfRecorder:
     def unwatch(self, directory: int) -> None:
         """See ``Recorder``."""
         self._sessions.unwatch(directory)
-
-    def adopt(self, pid: int, kind: SessionKind) -> int:
-        """See ``Recorder``."""
-        check_process(pid)
-        return self._sessions.adopt(pid, kind)
-
-    def superblock(self, session: int) -> int | None:
-        """See ``Recorder``."""
-        return self._sessions.superblock(session)
-
-    def running(self, session: int) -> bool:
-        """See ``Recorder``."""
-        return self._sessions.running(session)
 
     def fileno(self) -> int:
         """See ``Recorder``."""
@@ -128,7 +116,7 @@ class EbpfRecorder:
             File(
                 path=event.path,
                 how=how,
-                kind=_kind(event.mode),
+                kind=file_kind(event.mode),
                 session=known.id,
                 exe=exe,
                 time=self._clock.since(event.time),
@@ -147,9 +135,3 @@ def _how(event: Event) -> How:
         return "directory"
     how = _USES[event.use]
     return "library" if how == "read" and _LIBRARY.search(event.path) else how
-
-
-def _kind(mode: int) -> Kind:
-    if stat.S_ISREG(mode):
-        return "file"
-    return "directory" if stat.S_ISDIR(mode) else "other"

@@ -28,12 +28,18 @@ from paredown_agent.fanotify import (
     Group,
 )
 from paredown_agent.recorder.base import Clock, Probe
-from paredown_agent.recorder.classify import AFTER_OTHER, exec_use, open_use, read_head
+from paredown_agent.recorder.classify import (
+    AFTER_OTHER,
+    exec_use,
+    file_kind,
+    open_use,
+    read_head,
+)
 from paredown_agent.recorder.paths import FoundPath, Paths
 from paredown_agent.recorder.programs import Programs, TaskState
-from paredown_agent.recorder.sessions import Known, Sessions, check_process
+from paredown_agent.recorder.sessions import Known, SessionKeeper, Sessions
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.trace import File, How, Kind, Loss, Record, SessionKind
+from paredown_schemas.trace import File, How, Loss, Record
 
 _MASK = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_ONDIR
 _QUEUE = 262144
@@ -80,7 +86,7 @@ class _ExecOpen:
     paths: frozenset[str]
 
 
-class FanotifyRecorder:
+class FanotifyRecorder(SessionKeeper):
     """See ``Recorder``. ``queue`` is in events, ``ring`` in bytes."""
 
     name = "fanotify"
@@ -102,9 +108,9 @@ class FanotifyRecorder:
         self._held: list[tuple[int, Event]] = []
         self._exec_opens: dict[int, _ExecOpen] = {}
         self._empty = time.monotonic_ns()  # every event before it has been read
-        self._made: dict[tuple[int, int], int] = {}  # events of files that the run made or changed
         self._exits = 0  # until then
         self._unknown = 0  # events of processes of no session since then
+        self._made: dict[tuple[int, int], int] = {}  # events of files that the run made or changed
 
     def watch(self, directory: int) -> bool:
         """See ``Recorder``."""
@@ -115,19 +121,6 @@ class FanotifyRecorder:
         """See ``Recorder``."""
         self._group.unmark_superblock(directory, _MASK)
         self._sessions.unwatch(directory)
-
-    def adopt(self, pid: int, kind: SessionKind) -> int:
-        """See ``Recorder``."""
-        check_process(pid)
-        return self._sessions.adopt(pid, kind)
-
-    def superblock(self, session: int) -> int | None:
-        """See ``Recorder``."""
-        return self._sessions.superblock(session)
-
-    def running(self, session: int) -> bool:
-        """See ``Recorder``."""
-        return self._sessions.running(session)
 
     def fileno(self) -> int:
         """See ``Recorder``."""
@@ -325,7 +318,7 @@ class FanotifyRecorder:
         yield File(
             path=path.path,
             how=how,
-            kind=_kind(status.mode),
+            kind=file_kind(status.mode),
             session=known.id,
             exe=exe,
             time=self._clock.now(),
@@ -372,9 +365,3 @@ def _before_exec(batch: Sequence[Event]) -> dict[int, int]:
         if event.mask & FAN_OPEN_EXEC:
             first.setdefault(event.pid, index)
     return first
-
-
-def _kind(mode: int) -> Kind:
-    if stat.S_ISREG(mode):
-        return "file"
-    return "directory" if stat.S_ISDIR(mode) else "other"

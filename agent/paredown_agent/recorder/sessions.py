@@ -192,6 +192,25 @@ class Sessions:
             os.close(fd)
 
 
+class SessionKeeper:
+    """What every recorder that keeps ``Sessions`` answers alike."""
+
+    _sessions: Sessions
+
+    def adopt(self, pid: int, kind: SessionKind) -> int:
+        """See ``Recorder``."""
+        _check_process(pid)
+        return self._sessions.adopt(pid, kind)
+
+    def superblock(self, session: int) -> int | None:
+        """See ``Recorder``."""
+        return self._sessions.superblock(session)
+
+    def running(self, session: int) -> bool:
+        """See ``Recorder``."""
+        return self._sessions.running(session)
+
+
 def superblock_device(fd: int) -> int:
     """Return the dev_t of the superblock that an open file lies on.
 
@@ -223,7 +242,7 @@ def _effective_ids(pid: int) -> tuple[int | None, int | None]:
     return ids[b"Uid:"], ids[b"Gid:"]
 
 
-def check_process(pid: int) -> None:
+def _check_process(pid: int) -> None:
     """Raise ParedownError if there is no process ``pid`` to adopt."""
     if not Path(f"/proc/{pid}").exists():
         raise ParedownError(f"cannot record process {pid}: no such process")
