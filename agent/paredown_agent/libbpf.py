@@ -31,7 +31,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__find_map_by_name": (c_void_p, [c_void_p, c_char_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, ctypes.c_bool]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
-    "bpf_program__attach_tracepoint": (c_void_p, [c_void_p, c_char_p, c_char_p]),
+    "bpf_program__attach_perf_event": (c_void_p, [c_void_p, c_int]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
@@ -89,12 +89,14 @@ class Object:
         link = self._lib.bpf_program__attach(self._program(program))
         self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
 
-    def attach_tracepoint(self, program: str, category: str, name: str) -> None:
-        """Attach ``program`` to a tracepoint, one of several perhaps."""
-        link = self._lib.bpf_program__attach_tracepoint(
-            self._program(program), category.encode(), name.encode()
-        )
-        self._links.append(self._pointer(f"cannot attach to tracepoint {category}:{name}", link))
+    def attach_event(self, program: str, event: int) -> None:
+        """Attach ``program`` to a perf event, one of several perhaps; takes the descriptor."""
+        link = self._lib.bpf_program__attach_perf_event(self._program(program), event)
+        try:
+            self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
+        except ParedownError:
+            os.close(event)
+            raise
 
     def detach(self) -> None:
         """Detach every program."""

@@ -13,6 +13,7 @@ import pytest
 
 from container_tools import RunAgent, only_run, paths
 from fixture_types import Require
+from paredown_agent.recorder.registry import RECORDERS
 
 UP = "echo up; read line"
 
@@ -109,7 +110,6 @@ _HIDDEN = {
         "libbpf is not installed",
         "apt-get install libbpf1",
     ),
-    "tracefs": ("umount /sys/kernel/tracing", "no tracepoints of system calls", "mount -t tracefs"),
     "runc": ("mount --bind /dev/null $(which runc)", "runc is not installed", "install runc"),
 }
 
@@ -138,13 +138,37 @@ def test_a_host_that_lacks_something(
     assert hint in table[number + 1]
 
 
-def test_fanotify_takes_no_tracefs(recording: None, nginx_rootfs: Path, tmp_path: Path) -> None:
+_NO_TRACEFS = "umount -q /sys/kernel/tracing /sys/kernel/debug/tracing"
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_nobody_need_mount_tracefs(
+    recording: None, nginx_rootfs: Path, tmp_path: Path, recorder: str
+) -> None:
     del recording
     agent = f"{sys.executable} -m paredown_agent"
-    record = f"{agent} record -o {tmp_path}/trace --rootfs {nginx_rootfs} -- true"
-    hidden = ["unshare", "--mount", "sh", "-c", f"umount /sys/kernel/tracing; exec {record}"]
-    subprocess.run(hidden, capture_output=True, check=True)
-    assert only_run(tmp_path / "trace").header.recorder == "fanotify"
+    options = f"-o {tmp_path}/trace --recorder {recorder} --rootfs {nginx_rootfs}"
+    script = f"{_NO_TRACEFS}; {agent} doctor; {agent} record {options} -- cat /etc/issue"
+    script += "; grep -c tracefs /proc/self/mountinfo"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert "/etc/issue" in {file.path for file in only_run(tmp_path / "trace").files()}
+    assert [line.split()[1] for line in done.stdout.splitlines() if "tracefs" in line] == ["yes"]
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_a_tracefs_that_is_refused(recording: None, tmp_path: Path) -> None:
+    del recording
+    agent = f"{sys.executable} -m paredown_agent"
+    record = f"{agent} record -o {tmp_path}/trace --recorder ebpf -- true"
+    script = f"{_NO_TRACEFS}; exec setpriv --bounding-set -sys_admin {record}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 125
+    assert "cannot open tracefs: Operation not permitted, and none is mounted" in done.stderr
+    assert "mount -t tracefs" in done.stderr
 
 
 def test_doctor_for_nobody(recording: None, require: Require) -> None:

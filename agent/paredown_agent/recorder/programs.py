@@ -5,6 +5,7 @@ The layouts are those of agent/bpf/paredown.h.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -13,12 +14,12 @@ from ctypes import c_int64, c_uint32, c_uint64
 from pathlib import Path
 
 from paredown_agent.libbpf import Map, Object, RingBuffer
+from paredown_agent.tracepoints import Tracepoints
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name
 
 OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
 BTF = Path("/sys/kernel/btf/vmlinux")
-_EVENTS = Path("/sys/kernel/tracing/events")
 
 EVENT_SESSION, EVENT_PROGRAM, EVENT_FILE, EVENT_MOUNT = 1, 2, 3, 4
 USE_EXEC, USE_INTERPRETER, USE_LOADER, USE_READ, USE_WRITE = 1, 2, 3, 4, 5
@@ -104,7 +105,7 @@ class Programs:
     in bytes, a power of two.
 
     Raises:
-        ParedownError: the object, libbpf, BTF, tracefs or a capability is missing.
+        ParedownError: the object, libbpf, BTF, a tracepoint or a capability is missing.
     """
 
     def __init__(self, *, files: bool, ring: int) -> None:
@@ -194,8 +195,16 @@ class Programs:
         # The session must be known before the programs that ask for it run: attached first.
         for name in (*_SESSION_PROGRAMS, *([_LOADER_PROGRAM] if loader else [])):
             self._object.attach(name)
-        for call in filter(_has_tracepoint, _OPEN_CALLS if files else ()):
-            self._object.attach_tracepoint(_OPEN_PROGRAM, "syscalls", f"sys_exit_{call}")
+        if files:
+            self._attach_calls()
+
+    def _attach_calls(self) -> None:
+        with contextlib.closing(Tracepoints()) as tracepoints:
+            for call in _OPEN_CALLS:
+                name = f"sys_exit_{call}"
+                if tracepoints.exists("syscalls", name):
+                    event = tracepoints.open("syscalls", name)
+                    self._object.attach_event(_OPEN_PROGRAM, event)
 
     def _receive(self, raw: bytes) -> None:
         head = _Head.from_buffer_copy(raw)
@@ -253,21 +262,17 @@ def _check_host(*, files: bool) -> None:
             "cannot load BPF programs: this kernel has no BTF",
             hint="needs CONFIG_DEBUG_INFO_BTF, which Debian 11, Ubuntu 20.10 and RHEL 8.2 have",
         )
-    if files and not _has_tracepoint("openat"):
-        raise ParedownError(
-            "cannot attach BPF programs: no tracepoints of system calls",
-            hint="mount -t tracefs nodev /sys/kernel/tracing",
-        )
+    if files:
+        _check_calls()
 
 
-def _has_tracepoint(call: str) -> bool:
-    try:
-        (_EVENTS / "syscalls" / f"sys_exit_{call}" / "id").stat()
-    except PermissionError:
-        return True  # attaching it will say so
-    except OSError:
-        return False
-    return True
+def _check_calls() -> None:
+    with contextlib.closing(Tracepoints()) as tracepoints:
+        if not tracepoints.exists("syscalls", "sys_exit_openat"):
+            raise ParedownError(
+                "cannot attach BPF programs: no tracepoints of system calls",
+                hint="needs a kernel with CONFIG_FTRACE_SYSCALLS",
+            )
 
 
 def _has_find_vma() -> bool:
