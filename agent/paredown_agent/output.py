@@ -8,12 +8,30 @@ import time
 from collections.abc import Iterable
 from typing import BinaryIO
 
+from paredown_agent.recorder.seen import Seen
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import File, Loss, Process, Record, TraceWriter, Trailer
 
 # A killed agent loses what it saw during this time, in seconds.
 _FLUSH_EVERY = 0.5
+
+
+class Tally:
+    """Counts different names, in a fixed amount of memory."""
+
+    def __init__(self) -> None:
+        self._seen = Seen(1 << 16)
+        self.count = 0
+
+    @property
+    def exact(self) -> bool:
+        """Say whether ``count`` is; beyond some ten thousand names some may count twice."""
+        return not self._seen.forgot
+
+    def add(self, name: str | None) -> None:
+        """Count ``name``, unless it was counted."""
+        self.count += self._seen.add(name)
 
 
 class Output:
@@ -27,8 +45,8 @@ class Output:
         """
         self.path = path
         self.failure = ""  # why writing ended, if it did
-        self.files: set[str] = set()
-        self.programs: set[str | None] = set()
+        self.files = Tally()
+        self.programs = Tally()
         self.losses = 0
         self._file_records = 0
         self._loss_records = 0
@@ -73,7 +91,7 @@ class Output:
         places = ", ".join(sorted(self._lost_at))
         lost = [f"lost {self.losses or 'uncounted'} events ({places})"] if places else []
         truncated = ["truncated paths"] if self._truncated else []
-        nothing = [] if self.files else ["nothing was recorded"]
+        nothing = [] if self.files.count else ["nothing was recorded"]
         found = list(dict.fromkeys([*reasons, *lost, *truncated, *nothing]))
         self.write(
             [

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import secrets
 import select
 import signal
 import time
 from collections.abc import Callable, Sequence
 
 import paredown_schemas
-from paredown_agent.output import Output
+from paredown_agent.output import Output, Tally
 from paredown_agent.readyfile import ReadyFile
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.signaldescriptor import SignalDescriptor
@@ -105,7 +104,7 @@ class Recording:
 
     def _header(self) -> Header:
         return Header(
-            run=secrets.token_hex(16),
+            run=os.urandom(16).hex(),
             agent=paredown_schemas.__version__,
             kernel=os.uname().release,
             recorder=self._recorder.name,
@@ -176,13 +175,13 @@ class Recording:
     def _summary(self, partial: Sequence[str], seconds: float) -> str:
         path = escape_name(self._output.path)
         verdict = f"partial ({', '.join(partial)})" if partial else "complete"
-        files = _count(len(self._output.files), "file")
-        programs = _count(len(self._output.programs), "program")
+        files = _tally(self._output.files, "file")
+        programs = _tally(self._output.programs, "program")
         seen = f"{files}, {programs} in {_count(self._sieve.sessions, 'session')}"
         source = escape_name(self._target.source() or "SOURCE")
         told = f"Recorded {seen} in {seconds:.0f} s: {verdict}. Wrote {path}."
         following = f" Next: paredown plan {source} --trace {path} -o plan.json"
-        return told + (following if self._output.files else "")
+        return told + (following if self._output.files.count else "")
 
     def _outlast(self, *, stop: bool) -> int:
         """Wait for the command; one that ran only to be recorded is ended."""
@@ -243,6 +242,10 @@ class Sieve:
         if isinstance(record, (File, Process)):
             return self._decided.get(record.session)
         return True
+
+
+def _tally(tally: Tally, noun: str) -> str:
+    return f"{'' if tally.exact else 'about '}{_count(tally.count, noun)}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,6 +14,7 @@ from paredown_agent.recorder import programs, registry
 from paredown_agent.recorder.base import Clock, Probe, Recorder
 from paredown_agent.recorder.classify import exec_use, open_use, read_head
 from paredown_agent.recorder.paths import FoundPath, Paths, _place, _readings
+from paredown_agent.recorder.seen import Seen
 from paredown_schemas.errors import ParedownError, UsageError
 
 BIND = Mount(7, 1, 1, "/opt/part", "/mnt", "overlay", "overlay", "")
@@ -143,3 +144,19 @@ def test_says_what_the_host_lacks(name: str, monkeypatch: pytest.MonkeyPatch) ->
     assert not probe.works
     assert "cannot load BPF programs" in probe.why
     assert probe.hint
+
+
+def test_what_was_seen_is_not_new() -> None:
+    seen = Seen(1 << 10)
+    keys = [(1, f"/usr/lib/{n}", "read", None) for n in range(100)]
+    assert all(seen.add(key) for key in keys)
+    assert not any(seen.add(key) for key in keys)
+    assert not seen.forgot
+
+
+def test_what_is_new_is_told_however_much_was_seen() -> None:
+    """Forgetting tells something twice; nothing is ever hidden."""
+    seen = Seen(1 << 10)
+    assert all(seen.add(n) for n in range(100_000))
+    assert seen.forgot
+    assert not seen.add(99_999)

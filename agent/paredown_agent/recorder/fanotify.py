@@ -37,6 +37,7 @@ from paredown_agent.recorder.classify import (
 )
 from paredown_agent.recorder.paths import FoundPath, Paths
 from paredown_agent.recorder.programs import Programs, TaskState
+from paredown_agent.recorder.seen import Seen
 from paredown_agent.recorder.sessions import Known, SessionKeeper, Sessions
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, How, Loss, Record
@@ -51,7 +52,7 @@ _MAX_HELD = 1024
 _MAX_EXITS = 4096
 # Between two looks at the rest of the loop.
 _BATCHES = 64
-_MAX_SEEN = 1 << 18
+_SEEN = 1 << 18
 _MAX_EXECS = 4096
 # What a run makes it often renames at once: so many events are taken before its inode is ignored.
 _LOOKS = 16
@@ -104,7 +105,7 @@ class FanotifyRecorder(SessionKeeper):
         self._poll = select.epoll()
         self._poll.register(self._group.fd, select.EPOLLIN)
         self._poll.register(self._programs.fileno(), select.EPOLLIN)
-        self._seen: set[tuple[int, str, How, str | None]] = set()
+        self._seen = Seen(_SEEN)
         self._held: list[tuple[int, Event]] = []
         self._exec_opens: dict[int, _ExecOpen] = {}
         self._empty = time.monotonic_ns()  # every event before it has been read
@@ -310,11 +311,8 @@ class FanotifyRecorder(SessionKeeper):
         self, path: FoundPath, how: How, status: statx.Status, known: Known, exe: str | None
     ) -> Iterator[File]:
         key = (known.id, path.path, how, exe)
-        if key in self._seen:
+        if not self._seen.add(key):
             return
-        if len(self._seen) >= _MAX_SEEN:
-            self._seen.clear()
-        self._seen.add(key)
         yield File(
             path=path.path,
             how=how,
