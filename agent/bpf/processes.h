@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What is known of each process, by its number in the agent's pid namespace. */
+#ifndef PAREDOWN_PROCESSES_H
+#define PAREDOWN_PROCESSES_H
+
+#include "events.h"
+
+#define MAX_PID_LEVELS 32
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+/* Events of a process are often read after its end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct task);
+} dead SEC(".maps");
+
+/* The number of `pid` in the agent's pid namespace, 0 if it has none there. */
+static __u32 pid_number(struct pid *pid)
+{
+	__u32 level = BPF_CORE_READ(pid, level);
+
+	for (__u32 i = 0; i < MAX_PID_LEVELS; i++) {
+		if (i > level)
+			break;
+		struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				    i * bpf_core_type_size(struct upid);
+		struct pid_namespace *ns = BPF_CORE_READ(upid, ns);
+
+		if (BPF_CORE_READ(ns, ns.inum) == config.pid_namespace)
+			return BPF_CORE_READ(upid, nr);
+	}
+	return 0;
+}
+
+static __u32 process_number(struct task_struct *task)
+{
+	return pid_number(BPF_CORE_READ(task, group_leader, thread_pid));
+}
+
+#endif
