@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import Row, Table, say
 
-from applications import APPLICATIONS, NGINX, PAREDOWN, run, slim
+from applications import APPLICATIONS, FLASK, GUNICORN, NGINX, PAREDOWN, SERVERS, run, slim
 from completeness import SCRIPT, missing
 from tree_witness import dangling, differing, walk
 
@@ -27,7 +27,7 @@ def measure(space: Path) -> Table:
 
 def _completeness(space: Path) -> list[Row]:
     rows = []
-    for application in (*APPLICATIONS, SCRIPT):
+    for application in (*SERVERS, GUNICORN, FLASK, SCRIPT):
         for recorder in ("fanotify", "ebpf"):
             say(f"proof: completeness, {application.name}, {recorder}")
             seen, lacking = missing(application, recorder, space)

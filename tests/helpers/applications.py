@@ -25,7 +25,8 @@ class Application:
     rootfs: str
     command: tuple[str, ...]
     port: int
-    views: tuple[str, ...]
+    views: tuple[str, ...] = ()
+    clients: tuple[tuple[str, ...], ...] = ()  # commands of the tree itself that load the server
 
     @property
     def source(self) -> Path:
@@ -91,3 +92,57 @@ FLASK = Application(
     flask_views(),
 )
 APPLICATIONS = (NGINX, GUNICORN, FLASK)
+REDIS = Application(
+    "redis",
+    "redis",
+    ("redis-server", "--dir", "/var/lib/redis", "--appendonly", "yes", "--save", "1", "1"),
+    6379,
+    clients=(("redis-benchmark", "-q", "-n", "2000"), ("redis-cli", "bgsave")),
+)
+_PGBENCH = ("/usr/lib/postgresql/15/bin/pgbench", "-h", "127.0.0.1", "-U", "postgres", "postgres")
+POSTGRES = Application(
+    "PostgreSQL",
+    "postgres",
+    (
+        *("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"),
+        *("/usr/lib/postgresql/15/bin/postgres", "-D", "/var/lib/postgresql/15/main"),
+        *("-c", "config_file=/etc/postgresql/15/main/postgresql.conf"),
+        *("-c", "hba_file=/etc/pg_hba.conf", "-k", "/tmp"),
+    ),
+    5432,
+    clients=(
+        ("sh", "-c", "until pg_isready -q -h 127.0.0.1; do sleep 0.1; done"),
+        (*_PGBENCH, "-q", "-i"),
+        (*_PGBENCH, "-c", "4", "-T", "2"),
+    ),
+)
+JAVA = Application(
+    "Java",
+    "java",
+    ("java", "/app/Server.java"),
+    8000,
+    ("/", "/zone", "/number", "/digest", "/tls"),
+)
+NODE = Application(
+    "Node",
+    "node",
+    ("node", "/app/server.js"),
+    8000,
+    ("/", "/digest", "/compress", "/names", "/child"),
+)
+RUBY = Application(
+    "Ruby",
+    "ruby",
+    ("ruby", "/app/server.rb"),
+    8000,
+    ("/", "/digest", "/template", "/yaml", "/encoding", "/child"),
+)
+SERVERS = (NGINX, REDIS, POSTGRES, JAVA, NODE, RUBY)
+
+
+def load(application: Application, running: server.Server) -> None:
+    """Fetch every view, and run the clients, which lie outside of what is recorded."""
+    for view in application.views:
+        assert running.get(view).status == 200, view
+    for client in application.clients:
+        running.run(["chroot", str(application.source), *client])

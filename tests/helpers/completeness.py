@@ -12,7 +12,7 @@ import psutil
 
 import server
 import strace_witness
-from applications import AGENT, Application
+from applications import AGENT, Application, load
 from paredown_schemas.trace import read_trace
 
 # Many short programs, pipes, links and directories: what a maintenance job does, then a server.
@@ -42,11 +42,11 @@ def missing(application: Application, recorder: str, space: Path) -> tuple[set[s
     witness = threading.Thread(target=_attach, args=(log, time.time()))
     witness.start()
     with server.serve(command, application.port, log=space / "log") as running:
-        for view in application.views:
-            running.get(view)
+        load(application, running)
     witness.join()
     uses = strace_witness.read_log(log)
-    seen = {path for path in uses.opened | uses.executed if not _is_mounted(path)}
+    executed = {_resolved(path, application.source) for path in uses.executed}
+    seen = {path for path in uses.opened | executed if not _is_mounted(path)}
     (run,) = read_trace(trace).runs
     assert run.verdict == "complete", run.reasons
     lacking = seen - {file.path for file in run.files()}
@@ -55,6 +55,12 @@ def missing(application: Application, recorder: str, space: Path) -> tuple[set[s
         # once (Python's .pyc) is told by the second. Only the image's own files have one for sure.
         lacking = {path for path in lacking if os.path.lexists(f"{application.source}{path}")}
     return seen, lacking
+
+
+def _resolved(path: str, tree: Path) -> str:
+    """Follow links as the container does; what strace names by descriptor is resolved already."""
+    found = strace_witness.resolve(path, "/", str(tree))
+    return found.removeprefix(str(tree)) or "/"
 
 
 def _is_mounted(path: str) -> bool:

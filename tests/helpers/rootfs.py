@@ -38,6 +38,18 @@ RECIPES = {
         files=((DATA / "flask_app" / "app.py", "/app/app.py"),),
         remove=("/etc/localtime",),
     ),
+    "redis": Recipe(("redis-server",)),
+    "postgres": Recipe(
+        ("postgresql",), files=((DATA / "postgres" / "pg_hba.conf", "/etc/pg_hba.conf"),)
+    ),
+    "java": Recipe(
+        ("openjdk-17-jdk-headless",),
+        files=((DATA / "java_app" / "Server.java", "/app/Server.java"),),
+    ),
+    "node": Recipe(("nodejs",), files=((DATA / "node_app" / "server.js", "/app/server.js"),)),
+    "ruby": Recipe(
+        ("ruby", "ruby-webrick"), files=((DATA / "ruby_app" / "server.rb", "/app/server.rb"),)
+    ),
 }
 
 

@@ -93,7 +93,7 @@ def _follow(line: _Line, thread: _Thread, opened: set[str], executed: set[str]) 
         string = _STRING.search(text)
         assert string is not None, text
         base = _unescape(_descriptor(text)) if name == "execveat" else thread.cwd
-        path = _resolve(_unescape(string[1]), base, thread.root)
+        path = resolve(_unescape(string[1]), base, thread.root)
         if name == "chdir":
             thread.cwd = path
         elif name == "chroot":
@@ -118,7 +118,7 @@ def _unescape(text: str) -> str:
     return os.fsdecode(_ESCAPE.sub(replace, text.encode("latin-1")))
 
 
-def _resolve(path: str, cwd: str, root: str) -> str:
+def resolve(path: str, cwd: str, root: str) -> str:
     """Return the host's path of ``path`` in a chroot; symlinks stay inside of it."""
     if not path:
         return cwd

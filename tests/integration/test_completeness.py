@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from applications import APPLICATIONS, Application
+from applications import APPLICATIONS, REDIS, Application
 from completeness import SCRIPT, missing
 from fixture_types import Require
 
 
 @pytest.mark.parametrize("recorder", ["fanotify", "ebpf"])
-@pytest.mark.parametrize("application", [*APPLICATIONS, SCRIPT], ids=lambda a: a.name)
+@pytest.mark.parametrize("application", [*APPLICATIONS, REDIS, SCRIPT], ids=lambda a: a.name)
 @pytest.mark.usefixtures("recording", "serve", "nginx_rootfs", "flask_rootfs")
 def test_nothing_that_strace_sees_is_missing(
     application: Application, recorder: str, tmp_path: Path, require: Require
