@@ -1,17 +1,15 @@
-"""``--container NAME-OR-ID``: attaches to a container of docker or podman that runs already."""
+"""``--container NAME-OR-ID``: attaches to a container that runs already, whoever runs it."""
 
 from __future__ import annotations
 
 import os
 import select
-import shutil
 from collections.abc import Mapping, Sequence
 
-from paredown_agent.commandline import RUNTIMES
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE
-from paredown_agent.target.engine import Container, Engine
+from paredown_agent.target.engines.registry import Engines
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import Record, Session
@@ -27,7 +25,8 @@ class ContainerTarget:
         """Find the container; raises ParedownError where no runtime has it, or it does not run."""
         self._clock = clock
         self._name = name
-        self._engine, self._found = _find(name)
+        found = Engines().find(name)
+        self._engine, self._found = found.engine, found.container
         self.container: str | None = self._found.id
         try:
             self._pidfd = os.pidfd_open(self._found.pid)
@@ -100,31 +99,3 @@ class ContainerTarget:
         return ParedownError(
             f"cannot attach to container {escape_name(self._name)}: {error.strerror}", hint=hint
         )
-
-
-def _find(name: str) -> tuple[Engine, Container]:
-    """In the first runtime that has it."""
-    engines = [Engine([runtime]) for runtime in RUNTIMES if shutil.which(runtime)]
-    if not engines:
-        raise ParedownError(
-            f"cannot attach to container {escape_name(name)}: no docker or podman is installed"
-        )
-    failures: list[ParedownError] = []
-    for engine in engines:
-        try:
-            found = engine.find(name)
-        except ParedownError as error:
-            # One whose daemon does not run says nothing about the other's containers.
-            failures.append(error)
-            continue
-        if found is not None and found.pid:
-            return engine, found
-        if found is not None:
-            raise ParedownError(f"cannot attach to container {escape_name(name)}: it does not run")
-    if failures:
-        raise failures[0]
-    known = " or ".join(engine.kind for engine in engines)
-    raise ParedownError(
-        f"cannot attach to container {escape_name(name)}: no container of that name in {known}",
-        hint=f"{engines[0].kind} ps lists those that run",
-    )

@@ -21,7 +21,7 @@ from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.signaldescriptor import unblock
 from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE, CommandNotStartedError
-from paredown_agent.target.engine import Container, CreatedContainers, Engine
+from paredown_agent.target.engines.docker import CreatedContainers, Docker, DockerContainer
 from paredown_agent.target.overlays import OverlayWatch
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import encode_name, escape_name
@@ -60,7 +60,7 @@ class RuntimeTarget:
         self.command = redact(command)
         self._line = list(command)
         self._arguments = list(command[position + 1 :])
-        self._engine = Engine(command[: position - (command[position - 1] == "container")])
+        self._engine = Docker(command[: position - (command[position - 1] == "container")])
         self._clock = clock
         self._recorder: Recorder | None = None
         self._watch: OverlayWatch | None = None
@@ -68,12 +68,12 @@ class RuntimeTarget:
         self._pidfds: dict[str, int] = {}  # of the command and of the container's first process
         self._begun: dict[int, _Begun] = {}  # by session
         self._created: CreatedContainers | None = None
-        self._ours: Container | None = None
+        self._ours: DockerContainer | None = None
         self._certain = True
         self._running_since: float | None = None
         self._late = False
         self._executor = ThreadPoolExecutor(max_workers=_AT_ONCE)
-        self._questions: list[tuple[str, Future[list[Container]]]] = []  # id, or "" for all
+        self._questions: list[tuple[str, Future[list[DockerContainer]]]] = []  # id, or "" for all
         self._stale = False  # what is known of the container may have changed
         self._asked = 0.0
         self._identity: Future[ImageIdentity] | None = None
@@ -226,12 +226,12 @@ class RuntimeTarget:
         asked = self._executor.submit(self._engine.inspect, [container])
         self._questions.append((container, asked))
 
-    def _new_containers(self) -> list[Container]:
+    def _new_containers(self) -> list[DockerContainer]:
         """Where nobody told of it."""
         found = self._engine.inspect(self._engine.recent())
         return [each for each in found if each.created >= self._clock.epoch]
 
-    def _learn(self, asked: str, containers: Sequence[Container]) -> None:
+    def _learn(self, asked: str, containers: Sequence[DockerContainer]) -> None:
         if self._ours is None:
             self._claim([each for each in containers if self._is_ours(each)])
         elif asked == self._ours.id:
@@ -243,7 +243,7 @@ class RuntimeTarget:
         if self._ours is not None and self._ours.pid and "container" not in self._pidfds:
             self._follow(self._ours.pid)
 
-    def _claim(self, found: Sequence[Container]) -> None:
+    def _claim(self, found: Sequence[DockerContainer]) -> None:
         if not found:
             return
         self._ours = found[0]
@@ -255,7 +255,7 @@ class RuntimeTarget:
         if self._watch is not None and self._recorder is not None:
             self._watch.narrow(self._recorder, self._is_root)
 
-    def _is_ours(self, container: Container) -> bool:
+    def _is_ours(self, container: DockerContainer) -> bool:
         if container.created_by:
             return list(container.created_by[1:]) == self._line[1:]
         return any(
@@ -297,7 +297,7 @@ class RuntimeTarget:
             yield identity.result()
 
 
-def _is_root_of(container: Container, mount_point: str) -> bool:
+def _is_root_of(container: DockerContainer, mount_point: str) -> bool:
     """By the driver's word, or by the id that containerd's snapshots are mounted under."""
     root = container.root and os.path.realpath(container.root)
     return root == mount_point or container.id in mount_point.split("/")

@@ -13,36 +13,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paredown_agent.target.engines.base import Container, answer, ask, identity_of, no_answer
 from paredown_agent.target.namespaces import die_with
-from paredown_schemas.errors import ParedownError
-from paredown_schemas.identity import image_identity
-from paredown_schemas.names import escape_name
 from paredown_schemas.trace import ImageIdentity
 
 # Containers made while one command line starts; more would have to be newer than the one meant.
 _RECENT = "30"
-_PATIENCE = 20.0  # seconds for one answer
 _ENDED = ("exited", "dead", "removing", "stopped")
-
-
 # Made, but no process of it has run yet, in docker's and podman's words.
 _NOT_STARTED = ("created", "configured", "initialized", "initializing")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Container:
-    """What inspect tells about one container."""
+class DockerContainer(Container):
+    """What inspect tells about one container; ``image`` is the image's id."""
 
-    id: str
-    name: str
     created: int  # ns since the epoch
-    pid: int  # of its first process, in the engine's pid namespace; 0 when none runs
     started: bool  # ever
     ended: bool  # and is not about to be restarted
     vanishing: bool  # being removed: only half of this is true any more
     starts: int  # by the command and by its restart policy
-    image: str  # the image's id
-    reference: str  # as the user wrote it
     command: tuple[str, ...]  # what follows the image on the command line
     created_by: tuple[str, ...]  # podman: the whole command line
     root: str  # where its root is mounted while it runs
@@ -91,7 +81,7 @@ class CreatedContainers:
             self._process.wait()
 
 
-class Engine:
+class Docker:
     """One docker or podman, as its command and global options reach it."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -130,7 +120,7 @@ class Engine:
         ids = (str(each.get("id")) for each in _parse(text) if each.get("layer") == layer.name)
         return next(ids, None)
 
-    def inspect(self, names: Sequence[str]) -> list[Container]:
+    def inspect(self, names: Sequence[str]) -> list[DockerContainer]:
         """Return what is known of those of ``names`` that exist and are not being removed."""
         if not names:
             return []
@@ -138,18 +128,19 @@ class Engine:
         found = [_container(entry) for entry in _parse(told.stdout)] if told is not None else []
         return [each for each in found if not each.vanishing]
 
-    def find(self, name: str) -> Container | None:
-        """Return the container of that name or id, or None; raises ParedownError: no answer."""
+    def find(self, name: str) -> list[DockerContainer]:
+        """See ``base.Engine``; the runtime itself knows what an id may begin with."""
         told = self._ask("container", "inspect", name)
-        if told is None:
-            return None
-        found = _parse(told.stdout)
-        if not found and b"no such container" not in told.stderr.lower():
-            cause = told.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
-            raise ParedownError(
-                f"cannot ask {self.kind} about {escape_name(name)}: {escape_name(cause[-1])}"
-            )
-        return _container(found[0]) if found else None
+        found = [_container(entry) for entry in _parse(told.stdout)] if told is not None else []
+        unknown = told is not None and b"no such container" in told.stderr.lower()
+        if not found and not unknown:
+            raise no_answer(self.kind, b"" if told is None else told.stderr)
+        return found
+
+    def running(self) -> list[DockerContainer]:
+        """See ``base.Engine``."""
+        listed = answer(self.kind, [*self._command, "ps", "--quiet", "--no-trunc"])
+        return [each for each in self.inspect(listed.decode().split()) if each.pid]
 
     def identify(self, container: Container) -> ImageIdentity:
         """Return the identity of the container's image; without one if it is gone already."""
@@ -159,16 +150,7 @@ class Engine:
         return ImageIdentity(reference=container.reference, identity=identity)
 
     def _ask(self, *question: str) -> subprocess.CompletedProcess[bytes] | None:
-        try:
-            return subprocess.run(
-                [*self._command, *question],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=_PATIENCE,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
+        return ask([*self._command, *question])
 
 
 def _parse(text: bytes) -> list[dict[str, Any]]:
@@ -185,10 +167,10 @@ def _created_id(line: bytes) -> str:
     return str(event.get("ID") or (event.get("Actor") or {}).get("ID") or "")
 
 
-def _container(entry: Mapping[str, Any]) -> Container:
+def _container(entry: Mapping[str, Any]) -> DockerContainer:
     state, config = entry.get("State") or {}, entry.get("Config") or {}
     status = state.get("Status", "")
-    return Container(
+    return DockerContainer(
         id=entry["Id"],
         name=entry.get("Name", "").lstrip("/"),
         created=_nanoseconds(entry.get("Created", "")),
@@ -222,8 +204,5 @@ def _root(driver: Mapping[str, str]) -> str:
 
 
 def _identity(image: Mapping[str, Any]) -> str | None:
-    layers = (image.get("RootFS") or {}).get("Layers")
-    if not layers or not image.get("Os") or not image.get("Architecture"):
-        return None
-    parts = (image["Os"], image["Architecture"], image.get("Variant"))
-    return image_identity(layers, "/".join(part for part in parts if part))
+    platform = {name.lower(): image.get(name) for name in ("Os", "Architecture", "Variant")}
+    return identity_of((image.get("RootFS") or {}).get("Layers"), platform)

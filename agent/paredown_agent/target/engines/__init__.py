@@ -1,0 +1,1 @@
+"""What runs containers on this host: one small module each behind ``base.Engine``."""
