@@ -57,6 +57,24 @@ How = Literal[
 Kind = Literal["file", "directory", "other"]
 SessionKind = Literal["container", "injected", "command"]
 Verdict = Literal["complete", "partial"]
+LookupCall = Literal[
+    "stat",
+    "access",  # may it be used so? chdir and watching for changes ask that too
+    "readlink",
+    "list",  # a directory's entries
+    "open",
+    "exec",
+]
+Protocol = Literal["tcp", "udp", "other"]
+Facet = Literal[
+    "exists",  # look-ups that found something, but for opens and execs: those are files
+    "missing",  # look-ups that failed
+    "capabilities",
+    "syscalls",
+    "ports",
+    "ids",
+    "directories",  # written to
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +116,7 @@ class Session:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Process:
-    """A program first seen running in a session, with the ids it started with."""
+    """A program first seen running in a session, or first seen there with these effective ids."""
 
     TYPE: ClassVar[str] = "process"
     session: int
@@ -126,6 +144,76 @@ class File:
     inode: int | None
     truncated: bool  # path lacks its beginning: it may mean any path that ends so
     held: bool  # found open or mapped by the snapshot of a late attach
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lookup:
+    """The first time that a program asked for a path in one way, with one outcome.
+
+    ``path`` is as the program named it, made absolute inside the image's superblock by the working
+    directory, descriptor or root that it counted from. Symlinks and ".." in it are not resolved.
+    """
+
+    TYPE: ClassVar[str] = "lookup"
+    path: Name
+    call: LookupCall
+    error: str | None  # None: it is there; else why not, "ENOENT"
+    session: int
+    exe: Name | None
+    time: int
+    truncated: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a program bound a socket to."""
+
+    TYPE: ClassVar[str] = "port"
+    protocol: Protocol
+    address: str  # "0.0.0.0", "::"
+    port: int
+    session: int
+    exe: Name | None
+    time: int
+    held: bool  # found bound at a late attach
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capability:
+    """A capability that the kernel asked a program for, and whether it had it."""
+
+    TYPE: ClassVar[str] = "capability"
+    name: str  # "CAP_CHOWN"
+    granted: bool
+    session: int
+    exe: Name | None
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Syscall:
+    """A system call that a program made; ``name`` is None where the agent could not name it."""
+
+    TYPE: ClassVar[str] = "syscall"
+    name: str | None
+    number: int
+    architecture: str  # whose table the number is of: "x86_64", "i386"
+    session: int
+    exe: Name | None
+    time: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether something was recorded at all. Without this record it was not: old traces lack it.
+
+    Of several for one facet, as where a container was restarted, one that says no counts.
+    """
+
+    TYPE: ClassVar[str] = "coverage"
+    what: Facet
+    recorded: bool
+    why: str  # not; empty where it was
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -170,8 +258,23 @@ class Trailer:
 
 
 Record = Union[  # noqa: UP007 - evaluated at run time, on Python 3.10 too
-    Header, ImageIdentity, Session, Process, File, Mark, Loss, Snapshot, Trailer
+    Header,
+    ImageIdentity,
+    Session,
+    Process,
+    File,
+    Lookup,
+    Port,
+    Capability,
+    Syscall,
+    Coverage,
+    Mark,
+    Loss,
+    Snapshot,
+    Trailer,
 ]
+FACETS: tuple[Facet, ...] = typing.get_args(Facet)
+UNTOLD = "the recorder told nothing of it"
 RECORD_TYPES: dict[str, type[Record]] = {cls.TYPE: cls for cls in typing.get_args(Record)}
 
 
@@ -193,6 +296,14 @@ class Run:
     def sessions(self) -> dict[int, Session]:
         """Return the sessions by id."""
         return {record.id: record for record in self.records if isinstance(record, Session)}
+
+    def coverage(self) -> dict[Facet, str | None]:
+        """Return, for every facet, why it was not recorded; None where it was."""
+        found: dict[Facet, str | None] = {}
+        for record in self.records:
+            if isinstance(record, Coverage) and found.get(record.what) is None:
+                found[record.what] = None if record.recorded else record.why
+        return {what: found.get(what, UNTOLD) for what in FACETS}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -342,7 +453,7 @@ def _run(records: list[Record], damage: str) -> Run:
         reasons.append("the trailer's counts differ from the records")
     if losses and not any(reason.startswith("lost") for reason in reasons):
         reasons.append("lost events")
-    if any(isinstance(record, File) and record.truncated for record in rest):
+    if any(isinstance(record, (File, Lookup)) and record.truncated for record in rest):
         reasons.append("truncated paths")
     if any(isinstance(record, Snapshot) for record in rest) and "late attach" not in reasons:
         reasons.append("late attach")

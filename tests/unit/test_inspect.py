@@ -11,7 +11,18 @@ import pytest
 
 from fixture_types import MakeTrace
 from paredown_minimizer.cli import main
-from paredown_schemas.trace import Loss, Mark, Process, Session
+from paredown_schemas.trace import (
+    FACETS,
+    Capability,
+    Coverage,
+    Lookup,
+    Loss,
+    Mark,
+    Port,
+    Process,
+    Session,
+    Syscall,
+)
 from traces import use
 
 HOSTILE = "/etc/\x1b[31m\nfake line\udcff"
@@ -49,8 +60,65 @@ def test_table(make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]) -> Non
     assert facts["sessions"] == "container (pid 100), injected (pid 200)"
     assert facts["mark"] == "2.0 s warm"
     assert facts["lost"] == "nothing"
-    assert "  /usr/bin/app      1         1  container" in text.splitlines()
-    assert "  /usr/bin/app      1         0  injected" in text.splitlines()
+    rows = [line.split() for line in text.splitlines() if "/usr/bin/app " in line]
+    assert rows[-2:] == [
+        ["/usr/bin/app", "1", "0:0", "container"],
+        ["/usr/bin/app", "1", "injected"],
+    ]
+
+
+def test_what_the_container_could_run_with(
+    make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = make_trace(
+        [
+            use("/var/log/app.log", how="write"),
+            use("/var/lib/app", how="write", kind="directory"),
+            use("/top", how="write"),
+        ],
+        records=[
+            Process(1, 100, "/usr/bin/app", 0, 0, 1),
+            Process(1, 100, "/usr/bin/app", 33, 33, 2),
+            Port("tcp", "0.0.0.0", 80, 1, "/usr/bin/app", 3, held=False),
+            Port("udp", "::", 53, 1, None, 3, held=True),
+            Capability("CAP_CHOWN", granted=True, session=1, exe="/usr/bin/app", time=4),
+            Capability("CAP_SYS_ADMIN", granted=False, session=1, exe=None, time=4),
+            Syscall("read", 0, "x86_64", 1, None, 5),
+            Lookup("/etc/no", "open", "ENOENT", 1, None, 6, truncated=False),
+            Coverage("ports", recorded=True, why=""),
+            Coverage("ids", recorded=True, why=""),
+            Coverage("capabilities", recorded=True, why=""),
+            Coverage("directories", recorded=True, why=""),
+            Coverage("exists", recorded=True, why=""),
+            Coverage("missing", recorded=True, why=""),
+            Coverage("syscalls", recorded=False, why="not asked for"),
+        ],
+    )
+    assert main(["inspect", str(trace)]) == 0
+    text = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "ports udp [::]:53, tcp 0.0.0.0:80" in lines
+    assert "capabilities CAP_CHOWN; asked for and not had: CAP_SYS_ADMIN" in lines
+    assert "written in /, /var/lib/app, /var/log" in lines
+    assert "exists none" in lines
+    assert "missing 1 open" in lines
+    # Never as unused, and what was seen all the same is no whole.
+    assert "system calls 1, and perhaps more" in lines
+    assert "not recorded syscalls: not asked for" in lines
+    assert "/usr/bin/app 3 0:0, 33:33 container" in lines
+
+
+def test_an_old_trace_recorded_nothing_but_files(
+    make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = make_trace(["/x"])
+    assert main(["inspect", "--format", "json", str(trace)]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["traces"][0]["runs"]
+    assert set(run["needs"]["not_recorded"]) == set(FACETS)
+    assert main(["inspect", str(trace)]) == 0
+    text = capsys.readouterr().out
+    assert "none" not in text
+    assert f"not recorded  {', '.join(FACETS)}: " in text
 
 
 def test_a_partial_trace_says_why(
@@ -62,7 +130,7 @@ def test_a_partial_trace_says_why(
     assert main(["inspect", str(trace)]) == 0
     text = capsys.readouterr().out
     assert "partial" in text.splitlines()[0]
-    assert "because  the recorder ended without a trailer" in text
+    assert "because the recorder ended without a trailer" in " ".join(text.split())
     assert "1,234 at 0.0 s in ring buffer, an unknown number at 0.0 s in queue" in text
 
 
@@ -113,7 +181,17 @@ def test_hostile_text_never_reaches_the_terminal(
         identity=evil,
         command=(evil,),
         reasons=(evil,),
-        records=[Mark(evil, 1), Loss(evil, 1, 1), Process(1, 1, evil, None, None, 1)],
+        records=[
+            Mark(evil, 1),
+            Loss(evil, 1, 1),
+            Process(1, 1, evil, None, None, 1),
+            Lookup(evil, "stat", evil, 1, evil, 1, truncated=False),
+            Port("tcp", evil, 2**63, 1, evil, 1, held=False),
+            Capability(evil, granted=True, session=1, exe=evil, time=1),
+            Capability(evil + "2", granted=False, session=1, exe=evil, time=1),
+            Syscall(evil, 2**63, evil, 1, evil, 1),
+            Coverage("missing", recorded=False, why=evil),
+        ],
         start=2**63,
         **header,
     )

@@ -22,8 +22,12 @@ from paredown_schemas import trace as codec
 from paredown_schemas.errors import DamagedInputError, ParedownError
 from paredown_schemas.names import decode_name, escape_name
 from paredown_schemas.trace import (
+    FACETS,
     MAGIC,
     RECORD_TYPES,
+    UNTOLD,
+    Coverage,
+    Facet,
     File,
     Header,
     Loss,
@@ -121,7 +125,7 @@ def test_what_was_written_is_read(runs: list[list[Record]]) -> None:
     assert set(trace.reasons) <= reasons
     for run in trace.runs:
         lost = any(isinstance(record, (Loss, Snapshot)) for record in run.records)
-        truncated = any(file.truncated for file in run.files())
+        truncated = any(getattr(record, "truncated", False) for record in run.records)
         assert run.verdict == ("partial" if lost or truncated else "complete")
 
 
@@ -346,6 +350,20 @@ def test_the_schema_has_every_record_and_field() -> None:
         assert set(schema["definitions"][kind]["properties"]) == fields
         assert set(schema["definitions"][kind]["required"]) == fields
         assert schema["definitions"][kind]["additionalProperties"] is False
+
+
+def test_what_nobody_told_of_was_not_recorded() -> None:
+    def coverage(*told: Coverage) -> dict[Facet, str | None]:
+        (run,) = _read(_write(trace_records(["/x"], records=told))).runs
+        return run.coverage()
+
+    assert set(coverage()) == set(FACETS)
+    assert set(coverage().values()) == {UNTOLD}
+    once = Coverage("ports", recorded=True, why="")
+    assert coverage(once) == {**coverage(), "ports": None}
+    # After a restart, say: one that says no counts, in whatever order.
+    no = Coverage("ports", recorded=False, why="no cgroup2")
+    assert coverage(once, no)["ports"] == coverage(no, once)["ports"] == "no cgroup2"
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from paredown_minimizer.needs import ids_of, need_facts, needs_json
 from paredown_minimizer.output import align, json_text, plural, write_output
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import File, Loss, Mark, Process, Run, Trace, read_trace
@@ -58,8 +59,8 @@ def _trace_lines(path: str, trace: Trace) -> Iterator[str]:
         yield from align(rows)
         if programs := _programs(run):
             yield ""
-            head = ("  program", "paths", "executed", "session")
-            yield from align([head, *programs], right=[1, 2])
+            head = ("  program", "paths", "as uid:gid", "session")
+            yield from align([head, *programs], right=[1])
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
@@ -89,6 +90,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     for record in run.records:
         if isinstance(record, Mark):
             yield "mark", f"{record.time / 1e9:.1f} s {escape_name(record.name)}"
+    yield from need_facts(run)
     yield "lost", _losses(run)
 
 
@@ -127,21 +129,21 @@ def _losses(run: Run) -> str:
 
 def _programs(run: Run) -> list[tuple[str, str, str, str]]:
     """Return each program of each session, with how many paths it was the first to use."""
-    used: dict[tuple[str, int], set[str]] = collections.defaultdict(set)
+    used: dict[tuple[str | None, int], set[str]] = collections.defaultdict(set)
     for file in run.files():
-        used[file.exe or "", file.session].add(file.path)
-    started = collections.Counter(
-        (record.exe or "", record.session) for record in run.records if isinstance(record, Process)
-    )
+        used[file.exe, file.session].add(file.path)
+    for record in run.records:
+        if isinstance(record, Process):
+            used.setdefault((record.exe, record.session), set())
     sessions = run.sessions()
     return [
         (
-            "  " + (escape_name(exe) or "(unknown)"),
-            f"{len(used.get((exe, session), ())):,}",
-            f"{started[exe, session]:,}",
-            f"{sessions[session].kind}" if session in sessions else "unknown",
+            "  " + ("(unknown)" if exe is None else escape_name(exe)),
+            f"{len(paths):,}",
+            ids_of(run, exe, session),
+            sessions[session].kind if session in sessions else "unknown",
         )
-        for exe, session in sorted({*used, *started})
+        for (exe, session), paths in sorted(used.items(), key=lambda use: (use[0][0] or "", use[0]))
     ]
 
 
@@ -214,6 +216,7 @@ def _run_json(run: Run) -> dict[str, Any]:
             {"where": escape_name(loss.where), "count": loss.count, "time": loss.time}
             for loss in losses
         ],
+        "needs": needs_json(run),
     }
 
 
