@@ -11,7 +11,7 @@ from typing import BinaryIO
 from paredown_agent.recorder.seen import Seen
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
-from paredown_schemas.trace import File, Loss, Process, Record, TraceWriter, Trailer
+from paredown_schemas.trace import File, Lookup, Loss, Process, Record, TraceWriter, Trailer
 
 # A killed agent loses what it saw during this time, in seconds.
 _FLUSH_EVERY = 0.5
@@ -157,6 +157,8 @@ class Output:
             self._file_records += 1
             self._truncated |= record.truncated
             self.files.add(record.path)
+        elif isinstance(record, Lookup):
+            self._truncated |= record.truncated
         elif isinstance(record, Process):
             self.programs.add(record.exe)
         elif isinstance(record, Loss):

@@ -18,7 +18,7 @@ from paredown_agent.target.base import CommandNotStartedError, Target
 from paredown_schemas.errors import ExitCode
 from paredown_schemas.identity import host_platform
 from paredown_schemas.names import escape_name
-from paredown_schemas.trace import File, Header, Process, Record, Session
+from paredown_schemas.trace import Header, Record, Session
 
 # What a command gets when the agent does. SIGWINCH is for those that draw on a terminal.
 FORWARDED = (
@@ -239,9 +239,8 @@ class Sieve:
     def _owner(self, record: Record) -> bool | None:
         if isinstance(record, Session):
             return self._decided.get(record.id)
-        if isinstance(record, (File, Process)):
-            return self._decided.get(record.session)
-        return True
+        session = getattr(record, "session", None)
+        return True if session is None else self._decided.get(session)
 
 
 def _tally(tally: Tally, noun: str) -> str:
