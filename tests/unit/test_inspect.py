@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -40,7 +41,10 @@ def _facts(text: str) -> dict[str, str]:
 
 def test_table(make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]) -> None:
     trace = make_trace(
-        ["/usr/bin/app", use("/usr/bin/app", how="exec"), use("/lib/x", how="library", session=2)],
+        [
+            *("/usr/bin/app", use("/usr/bin/app", how="exec", time=3_000_000_000)),
+            use("/lib/x", how="library", session=2, time=2_500_000_000),
+        ],
         scenario="load",
         command=("app", "--name", "a b"),
         identity="dir-sha256:" + "a" * 64,
@@ -58,7 +62,8 @@ def test_table(make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]) -> Non
     assert facts["command"] == "app --name 'a b'"
     assert facts["paths"] == "2 (1 read, 1 exec, 1 library)"
     assert facts["sessions"] == "container (pid 100), injected (pid 200)"
-    assert facts["mark"] == "2.0 s warm"
+    assert "  (start)  0.0 s          1" in text.splitlines()
+    assert "  warm     2.0 s          1" in text.splitlines()
     assert facts["lost"] == "nothing"
     rows = [line.split() for line in text.splitlines() if "/usr/bin/app " in line]
     assert rows[-2:] == [
@@ -145,6 +150,36 @@ def test_files_are_sorted_and_escaped(
         "read       /etc/\\x1b[31m\\x0afake line\\xff",
         "read       /z",
         "read       …end",
+    ]
+
+
+def test_files_say_in_which_phase_each_was_first_used(
+    make_trace: MakeTrace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = [Mark("load", 10), Mark("sh\x1bop", 20)]
+    # Whose a record is may be known only after a mark: it stands behind it.
+    files = [use("/a", time=5), use("/b", time=25), use("/b", time=30), use("/c", time=15)]
+    one = make_trace([], name="one", run="1", records=[*marks, *files])
+    two = make_trace([use("/c", time=1)], name="two", run="2", records=[Mark("late", 10)])
+    merged = tmp_path / "all"
+    assert main(["merge", str(one), str(two), "-o", str(merged)]) == 0
+    capsys.readouterr()
+    assert main(["inspect", "--files", str(merged)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "read  -         /a",
+        "read  sh\\x1bop  /b",
+        "read  load      /c",
+    ]
+    assert main(["inspect", "--format", "json", "--files", str(merged)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.Draft7Validator(_schema()).validate(document)
+    assert [file["phases"] for file in document["traces"][0]["files"]] == [
+        *([], ["sh\\x1bop"], ["load"]),
+    ]
+    assert document["traces"][0]["runs"][0]["phases"] == [
+        {"name": None, "time": 0, "paths": 1},
+        {"name": "load", "time": 10, "paths": 1},
+        {"name": "sh\\x1bop", "time": 20, "paths": 1},
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import datetime as dt
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ from typing import Any
 
 from paredown_minimizer.needs import ids_of, need_facts, needs_json
 from paredown_minimizer.output import align, json_text, plural, write_output
+from paredown_minimizer.phases import phases, shown_path
 from paredown_schemas.names import escape_name
-from paredown_schemas.trace import File, Loss, Mark, Process, Run, Trace, read_trace
+from paredown_schemas.trace import Loss, Process, Run, Trace, read_trace
 
 FORMAT = "paredown-inspect"
 VERSION = 1
@@ -57,6 +59,9 @@ def _trace_lines(path: str, trace: Trace) -> Iterator[str]:
         yield ""
         rows = [(f"  {name}", value) for name, value in _facts(run)]
         yield from align(rows)
+        if marked := _phases(run):
+            yield ""
+            yield from align([("  phase", "from", "new paths"), *marked], right=[1, 2])
         if programs := _programs(run):
             yield ""
             head = ("  program", "paths", "as uid:gid", "session")
@@ -87,9 +92,6 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         "sessions",
         ", ".join(f"{session.kind} (pid {session.pid})" for session in run.sessions().values()),
     )
-    for record in run.records:
-        if isinstance(record, Mark):
-            yield "mark", f"{record.time / 1e9:.1f} s {escape_name(record.name)}"
     yield from need_facts(run)
     yield "lost", _losses(run)
 
@@ -127,6 +129,17 @@ def _losses(run: Run) -> str:
     )
 
 
+def _phases(run: Run) -> list[tuple[str, str, str]]:
+    return [
+        (
+            "  " + ("(start)" if phase.name is None else escape_name(phase.name)),
+            f"{phase.time / 1e9:.1f} s",
+            f"{len(phase.paths):,}",
+        )
+        for phase in phases(run)
+    ]
+
+
 def _programs(run: Run) -> list[tuple[str, str, str, str]]:
     """Return each program of each session, with how many paths it was the first to use."""
     used: dict[tuple[str | None, int], set[str]] = collections.defaultdict(set)
@@ -147,25 +160,43 @@ def _programs(run: Run) -> list[tuple[str, str, str, str]]:
     ]
 
 
+@dataclasses.dataclass(slots=True)
+class _Uses:
+    """How a path was used, by which programs, and in which phases first, one for each run."""
+
+    hows: set[str] = dataclasses.field(default_factory=set)
+    exes: set[str] = dataclasses.field(default_factory=set)
+    phases: set[str] = dataclasses.field(default_factory=set)
+
+
 def _file_lines(trace: Trace) -> list[str]:
+    """With a column of phases only where somebody marked any."""
     uses = _uses(trace.runs)
-    rows = [(",".join(sorted(hows)), escape_name(path)) for path, (hows, _) in uses]
+    marked = any(each.phases for _, each in uses)
+    rows = [
+        (
+            ",".join(sorted(each.hows)),
+            *([", ".join(sorted(map(escape_name, each.phases))) or "-"] if marked else []),
+            escape_name(path),
+        )
+        for path, each in uses
+    ]
     return align(rows) if rows else []
 
 
-def _uses(runs: Sequence[Run]) -> list[tuple[str, tuple[set[str], set[str]]]]:
-    uses: dict[str, tuple[set[str], set[str]]] = {}
+def _uses(runs: Sequence[Run]) -> list[tuple[str, _Uses]]:
+    uses: dict[str, _Uses] = collections.defaultdict(_Uses)
     for run in runs:
         for file in run.files():
-            hows, exes = uses.setdefault(_shown(file), (set(), set()))
-            hows.add(file.how)
+            each = uses[shown_path(file)]
+            each.hows.add(file.how)
             if file.exe is not None:
-                exes.add(file.exe)
-    return sorted(uses.items())
-
-
-def _shown(file: File) -> str:
-    return f"…{file.path}" if file.truncated else file.path
+                each.exes.add(file.exe)
+        for phase in phases(run):
+            if phase.name is not None:
+                for path in phase.paths:
+                    uses[path].phases.add(phase.name)
+    return sorted(uses.items(), key=lambda item: item[0])
 
 
 def _trace_json(path: str, trace: Trace, *, files: bool) -> dict[str, Any]:
@@ -179,10 +210,11 @@ def _trace_json(path: str, trace: Trace, *, files: bool) -> dict[str, Any]:
         document["files"] = [
             {
                 "path": escape_name(name),
-                "how": sorted(hows),
-                "exes": sorted(map(escape_name, exes)),
+                "how": sorted(each.hows),
+                "exes": sorted(map(escape_name, each.exes)),
+                "phases": sorted(map(escape_name, each.phases)),
             }
-            for name, (hows, exes) in _uses(trace.runs)
+            for name, each in _uses(trace.runs)
         ]
     return document
 
@@ -211,6 +243,10 @@ def _run_json(run: Run) -> dict[str, Any]:
         "sessions": [
             {"id": session.id, "kind": session.kind, "pid": session.pid}
             for session in run.sessions().values()
+        ],
+        "phases": [
+            {"name": _optional(phase.name), "time": phase.time, "paths": len(phase.paths)}
+            for phase in phases(run)
         ],
         "losses": [
             {"where": escape_name(loss.where), "count": loss.count, "time": loss.time}
