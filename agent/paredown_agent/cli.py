@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import paredown_schemas
-from paredown_agent.commands import doctor, record
+from paredown_agent.commands import doctor, mark, record
 from paredown_agent.target.base import CommandNotStartedError
 from paredown_schemas.errors import ExitCode, ParedownError, UsageError
 
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"paredown-agent {paredown_schemas.__version__}"
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (record, doctor):
+    for command in (record, mark, doctor):
         command.add_parser(subparsers)
     return parser
 

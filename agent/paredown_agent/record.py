@@ -7,9 +7,10 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import paredown_schemas
+from paredown_agent.marks import MarkListener
 from paredown_agent.output import Output, Tally
 from paredown_agent.readyfile import ReadyFile
 from paredown_agent.recorder.base import Clock, Recorder
@@ -18,7 +19,7 @@ from paredown_agent.target.base import CommandNotStartedError, Target
 from paredown_schemas.errors import ExitCode
 from paredown_schemas.identity import host_platform
 from paredown_schemas.names import escape_name
-from paredown_schemas.trace import Header, Record, Session
+from paredown_schemas.trace import Header, Mark, Record, Session
 
 # What a command gets when the agent does. SIGWINCH is for those that draw on a terminal.
 FORWARDED = (
@@ -56,6 +57,7 @@ class Recording:
         request: Request,
         ready: ReadyFile | None,
         signals: SignalDescriptor,
+        marks: MarkListener,
         say: Callable[[str], None],
     ) -> None:
         """``say`` takes the lines meant for the user."""
@@ -66,6 +68,7 @@ class Recording:
         self._request = request
         self._ready = ready
         self._signals = signals
+        self._marks = marks
         self._say = say
         self._sieve = Sieve(target.owns)
         self._interrupted = 0
@@ -136,11 +139,22 @@ class Recording:
         # The recorder first: a session's record goes before what the target says about it.
         self._output.write(self._sieve.pass_on(self._recorder.drain()))
         self._output.write(self._target.turn(self._recorder, ready))
+        self._mark(ready)
         return goes_on
+
+    def _mark(self, ready: Mapping[int, int]) -> None:
+        for request in self._marks.requests(ready):
+            # What was used before it was asked for stands before it.
+            self._output.write(self._sieve.pass_on(self._recorder.drain()))
+            self._output.write([Mark(request.name, self._clock.now())])
+            self._output.flush()
+            request.answer(self._output.failure)
 
     def _wait(self, timeout: float | None, *others: int) -> dict[int, int]:
         poll = select.poll()
         for descriptor, events in self._target.polled().items():
+            poll.register(descriptor, events)
+        for descriptor, events in self._marks.polled().items():
             poll.register(descriptor, events)
         for descriptor in (self._signals.fileno(), *others):
             poll.register(descriptor, select.POLLIN)
@@ -164,6 +178,7 @@ class Recording:
             self._kill_at = None
 
     def _finish(self) -> None:
+        self._marks.close()
         self._output.write(self._sieve.pass_on(self._recorder.drain()))
         self._output.write(self._sieve.pass_on(self._recorder.finish()))
         records, reasons = self._target.conclude()

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     _check(arguments)
     # Late: what other subcommands and --help do without.
+    from paredown_agent.marks import MarkListener  # noqa: PLC0415
     from paredown_agent.output import Output  # noqa: PLC0415
     from paredown_agent.record import FORWARDED, Recording, Request  # noqa: PLC0415
     from paredown_agent.recorder.base import Clock  # noqa: PLC0415
@@ -70,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         ready = _ready_file(arguments)
         output = Output(arguments.output, force=arguments.force)
         signals = SignalDescriptor(FORWARDED)
+        marks = MarkListener(arguments.output)
+        stack.callback(marks.close)
         return Recording(
             target,
             recorder,
@@ -78,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             request=Request(scenario=arguments.scenario, duration=arguments.duration),
             ready=ready,
             signals=signals,
+            marks=marks,
             say=lambda line: print(line, file=sys.stderr),
         ).run()
 
