@@ -99,7 +99,7 @@ REDIS = Application(
     6379,
     clients=(("redis-benchmark", "-q", "-n", "2000"), ("redis-cli", "bgsave")),
 )
-_PGBENCH = ("/usr/lib/postgresql/15/bin/pgbench", "-h", "127.0.0.1", "-U", "postgres", "postgres")
+PGBENCH = ("/usr/lib/postgresql/15/bin/pgbench", "-h", "127.0.0.1", "-U", "postgres", "postgres")
 POSTGRES = Application(
     "PostgreSQL",
     "postgres",
@@ -112,8 +112,8 @@ POSTGRES = Application(
     5432,
     clients=(
         ("sh", "-c", "until pg_isready -q -h 127.0.0.1; do sleep 0.1; done"),
-        (*_PGBENCH, "-q", "-i"),
-        (*_PGBENCH, "-c", "4", "-T", "2"),
+        (*PGBENCH, "-q", "-i"),
+        (*PGBENCH, "-c", "4", "-T", "2"),
     ),
 )
 JAVA = Application(

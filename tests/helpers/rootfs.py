@@ -38,6 +38,7 @@ RECIPES = {
         files=((DATA / "flask_app" / "app.py", "/app/app.py"),),
         remove=("/etc/localtime",),
     ),
+    "compiler": Recipe(("gcc", "libc6-dev")),
     "redis": Recipe(("redis-server",)),
     "postgres": Recipe(
         ("postgresql",), files=((DATA / "postgres" / "pg_hba.conf", "/etc/pg_hba.conf"),)
