@@ -35,15 +35,23 @@ static long keep_dentry(struct task_struct *task, struct vm_area_struct *vma, st
 	return 0;
 }
 
+/* A 32-bit program's vector has words of 32 bits: its first value then stands in the upper half. */
 static __u64 loader_base(struct mm_struct *mm)
 {
-	unsigned long auxv[40] = {};
+	union {
+		__u64 words[40];
+		__u32 halves[80];
+	} auxv = {};
+	int narrow;
 
-	bpf_core_read(auxv, sizeof(auxv), &mm->saved_auxv);
+	bpf_core_read(&auxv, sizeof(auxv.words), &mm->saved_auxv);
+	narrow = auxv.words[0] >> 32 != 0;
 	for (int i = 0; i < 38; i += 2) {
-		if (auxv[i] == AT_BASE)
-			return auxv[i + 1];
-		if (!auxv[i])
+		__u64 type = narrow ? auxv.halves[i] : auxv.words[i];
+
+		if (type == AT_BASE)
+			return narrow ? auxv.halves[i + 1] : auxv.words[i + 1];
+		if (!type)
 			break;
 	}
 	return 0;
