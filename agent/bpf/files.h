@@ -6,6 +6,9 @@
 #include "paths.h"
 #include "processes.h"
 
+#define FMODE_WRITE 2
+#define FMODE_PATH (1 << 14)
+
 /* Superblocks by s_dev; the value says whether an exec there begins a session. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -14,43 +17,79 @@ struct {
 	__type(value, __u32);
 } watched SEC(".maps");
 
-/* Not by inode alone: that would hide the second name of a hardlink. */
-struct file_key {
-	__u64 inode;
-	__u64 parent;
-	__u64 name;           /* hash and length */
-	__u64 exe;
-	__u64 session;
-	__u32 device;
-	__u32 use;
+/*
+ * What was told, as hashes: a set of ways for each of their low bits. A use that was pushed out is
+ * only told once more.
+ */
+#define SEEN_WAYS 4
+#define SEEN_SETS 65536
+
+struct seen {
+	__u64 hashes[SEEN_WAYS];
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct file_key);
-	__type(value, __u8);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SEEN_SETS);
+	__type(key, __u32);
+	__type(value, struct seen);
 } files SEC(".maps");
 
-/* Tell of a file once per program, use and session; only on a watched superblock. */
-static void use_file(__u32 pid, const struct task *state, struct dentry *dentry, __u32 use)
-{
-	struct file_key key = {};
-	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-	__u32 device = BPF_CORE_READ(inode, i_sb, s_dev);
-	struct message *message;
-	__u8 one = 1;
+/* A name in a superblock. Not by inode alone: that would hide the second name of a hardlink. */
+struct place {
+	__u64 inode;
+	__u64 parent;
+	__u64 name;
+	__u32 device;
+};
 
-	if (!bpf_map_lookup_elem(&watched, &device))
-		return;
-	key.inode = BPF_CORE_READ(inode, i_ino);
-	key.parent = BPF_CORE_READ(dentry, d_parent, d_inode, i_ino);
-	key.name = BPF_CORE_READ(dentry, d_name.hash_len);
-	key.exe = state->exe;
-	key.device = device;
-	key.session = state->session;
-	key.use = use;
-	if (bpf_map_lookup_elem(&files, &key))
+static __u64 mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 32;
+}
+
+static void look(struct place *place, struct dentry *dentry)
+{
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+
+	place->inode = BPF_CORE_READ(inode, i_ino);
+	place->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	place->parent = BPF_CORE_READ(dentry, d_parent, d_inode, i_ino);
+	place->name = (__u64)BPF_CORE_READ(dentry, d_name.hash) << 32 | BPF_CORE_READ(dentry, d_name.len);
+}
+
+static __u64 place_key(const struct place *place)
+{
+	return mix(mix(mix(mix(config.secret, place->inode), place->parent), place->name),
+		   place->device);
+}
+
+static int was_told(struct seen *seen, __u64 hash)
+{
+	return seen->hashes[0] == hash || seen->hashes[1] == hash || seen->hashes[2] == hash ||
+	       seen->hashes[3] == hash;
+}
+
+/* Of two that write at once one is forgotten. */
+static void remember(struct seen *seen, __u64 hash)
+{
+	seen->hashes[3] = seen->hashes[2];
+	seen->hashes[2] = seen->hashes[1];
+	seen->hashes[1] = seen->hashes[0];
+	seen->hashes[0] = hash;
+}
+
+/* Tell of a file once per program, use and session; only on a watched superblock. */
+static __always_inline void use_place(__u32 pid, const struct task *state, struct place *place,
+				      struct dentry *dentry, __u32 use)
+{
+	__u64 hash = mix(mix(mix(place_key(place), state->exe), state->session), use);
+	__u32 set = hash % SEEN_SETS;
+	struct seen *seen = bpf_map_lookup_elem(&files, &set);
+	struct message *message;
+
+	if (!seen || was_told(seen, hash) || !bpf_map_lookup_elem(&watched, &place->device))
 		return;
 	message = new_message(EVENT_FILE, pid, state);
 	if (!message)
@@ -58,19 +97,24 @@ static void use_file(__u32 pid, const struct task *state, struct dentry *dentry,
 	message->head.use = use;
 	describe_file(message, dentry);
 	if (send(message) == 0)
-		bpf_map_update_elem(&files, &key, &one, BPF_ANY);
+		remember(seen, hash);
+}
+
+static void use_file(__u32 pid, const struct task *state, struct dentry *dentry, __u32 use)
+{
+	struct place place = {};
+
+	look(&place, dentry);
+	use_place(pid, state, &place, dentry, use);
 }
 
 /* What names a program for the length of a recording; user space learns its path once. */
 static __u64 exe_key(struct dentry *dentry)
 {
-	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-	__u64 key = BPF_CORE_READ(dentry, d_name.hash_len);
+	struct place place = {};
 
-	key = key * 0x9e3779b97f4a7c15 + BPF_CORE_READ(inode, i_ino);
-	key = key * 0x9e3779b97f4a7c15 + BPF_CORE_READ(dentry, d_parent, d_inode, i_ino);
-	key = key * 0x9e3779b97f4a7c15 + BPF_CORE_READ(inode, i_sb, s_dev);
-	return key | 1;
+	look(&place, dentry);
+	return place_key(&place) | 1;
 }
 
 #endif

@@ -58,7 +58,8 @@ struct pid {
 };
 
 struct qstr {
-	__u64 hash_len;
+	__u32 hash;
+	__u32 len;
 	const unsigned char *name;
 };
 
@@ -120,6 +121,7 @@ struct path {
 
 struct file {
 	unsigned int f_mode;
+	unsigned int f_flags;
 	struct inode *f_inode;
 	struct path f_path;
 };
@@ -157,10 +159,21 @@ struct mm_struct {
 };
 
 struct vm_area_struct {
+	unsigned long vm_end;
 	struct file *vm_file;
 };
 
+/* Until 6.1, which keeps areas in a maple tree. */
+struct mm_struct___list {
+	struct vm_area_struct___list *mmap;
+};
+
+struct vm_area_struct___list {
+	struct vm_area_struct___list *vm_next;
+};
+
 struct linux_binprm {
+	char buf[2];
 	struct file *file;
 	const char *filename;
 	const char *interp;

@@ -5,14 +5,11 @@
 
 #include "files.h"
 
-#define FMODE_WRITE 2
-#define FMODE_PATH (1 << 14)
-
 /* Attached to the exit of each opening system call; all have the same context. */
 SEC("tracepoint")
 int opened(struct syscall_exit *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task;
 	__u32 fd = ctx->result, pid, mode;
 	struct task *state;
 	struct fdtable *table;
@@ -20,11 +17,10 @@ int opened(struct syscall_exit *ctx)
 
 	if (ctx->result < 0)
 		return 0;
-	pid = process_number(task);
-	state = bpf_map_lookup_elem(&tasks, &pid);
-	/* Without a program yet it is the agent itself, about to become the command. */
-	if (!state || !state->exe)
+	state = current_task(&pid);
+	if (!state)
 		return 0;
+	task = (void *)bpf_get_current_task();
 	table = BPF_CORE_READ(task, files, fdt);
 	if (fd >= BPF_CORE_READ(table, max_fds))
 		return 0;

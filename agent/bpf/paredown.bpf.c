@@ -8,5 +8,6 @@
 #include "loader.h"
 #include "opens.h"
 #include "sessions.h"
+#include "trampolines.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -28,6 +28,7 @@ enum event_use {
 	USE_LOADER,
 	USE_READ,
 	USE_WRITE,
+	USE_SCRIPT,
 };
 
 #define FLAG_TRUNCATED 1
@@ -62,8 +63,11 @@ enum count {
 
 /* Set before load. */
 struct config {
-	__u32 pid_namespace;  /* inode number of the agent's */
+	__u64 secret;         /* nobody can make two uses of files look the same */
+	__u32 pid_namespace;  /* inode number of the agent's, 0 if that is the initial one */
 	__u32 files;          /* emit EVENT_FILE at exec */
+	__u32 root_arguments; /* how many do_file_open_root() takes */
+	__u32 pad;
 };
 
 #endif

@@ -40,9 +40,30 @@ static __u32 pid_number(struct pid *pid)
 	return 0;
 }
 
+/* Programs that run at fork, exec and exit; elsewhere current_number() is cheaper. */
 static __u32 process_number(struct task_struct *task)
 {
+	if (!config.pid_namespace)
+		return BPF_CORE_READ(task, tgid);
 	return pid_number(BPF_CORE_READ(task, group_leader, thread_pid));
+}
+
+static __u32 current_number(void)
+{
+	if (!config.pid_namespace)
+		return bpf_get_current_pid_tgid() >> 32;
+	return process_number((void *)bpf_get_current_task());
+}
+
+/* The state of the current process, if it runs a program of a session. */
+static struct task *current_task(__u32 *pid)
+{
+	struct task *state;
+
+	*pid = current_number();
+	state = bpf_map_lookup_elem(&tasks, pid);
+	/* Without a program yet it is the agent itself, about to become the command. */
+	return state && state->exe ? state : 0;
 }
 
 #endif

@@ -20,6 +20,15 @@ _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SAMPLE = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 _DEBUG = 2  # enum libbpf_print_level
 _LINE = 1024
+BTF = Path("/sys/kernel/btf/vmlinux")
+_BTF_KIND_FUNC = 12
+
+
+class _BtfType(ctypes.Structure):
+    """Of include/uapi/linux/btf.h: struct btf_type."""
+
+    _fields_ = (("name", c_uint32), ("info", c_uint32), ("type", c_uint32))
+
 
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "libbpf_set_print": (c_void_p, [_PRINT]),
@@ -32,6 +41,11 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__set_autoload": (c_int, [c_void_p, ctypes.c_bool]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_program__attach_perf_event": (c_void_p, [c_void_p, c_int]),
+    "bpf_program__set_attach_target": (c_int, [c_void_p, c_int, c_char_p]),
+    "btf__parse": (c_void_p, [c_char_p, c_void_p]),
+    "btf__find_by_name_kind": (c_int, [c_void_p, c_char_p, c_uint32]),
+    "btf__type_by_id": (ctypes.POINTER(_BtfType), [c_void_p, c_uint32]),
+    "btf__free": (None, [c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
@@ -63,6 +77,13 @@ class Object:
     def leave_out(self, program: str) -> None:
         """Do not load ``program``."""
         self._lib.bpf_program__set_autoload(self._program(program), False)
+
+    def set_target(self, program: str, function: str) -> None:
+        """Attach ``program`` to a function of the kernel, before ``load``."""
+        status = self._lib.bpf_program__set_attach_target(
+            self._program(program), 0, function.encode()
+        )
+        self._check(f"cannot attach BPF program {program} to {function}", status)
 
     def set_data(self, section: str, value: ctypes.Structure) -> None:
         """Set a constant section's content, before ``load``."""
@@ -182,6 +203,32 @@ class RingBuffer:
     def _receive(self, data: int, size: int) -> int:
         self._sink(ctypes.string_at(data, size))
         return 0
+
+
+class KernelTypes:
+    """What the kernel's own type information says; some MB of it until ``close``.
+
+    Raises:
+        ParedownError: it cannot be read.
+    """
+
+    def __init__(self) -> None:
+        self._lib = _library()
+        self._handle = c_void_p(self._lib.btf__parse(os.fsencode(BTF), None))
+        if code := -self._lib.libbpf_get_error(self._handle):
+            raise _error(f"cannot read {BTF}", code)
+
+    def arguments(self, function: str) -> int | None:
+        """Return how many arguments a function takes; None if there is none of that name."""
+        number = self._lib.btf__find_by_name_kind(self._handle, function.encode(), _BTF_KIND_FUNC)
+        if number < 0:
+            return None
+        named = self._lib.btf__type_by_id(self._handle, number).contents
+        return int(self._lib.btf__type_by_id(self._handle, named.type).contents.info & 0xFFFF)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._lib.btf__free(self._handle)
 
 
 def available() -> str:

@@ -97,6 +97,7 @@ class Recording:
         try:
             self._target.arm(self._recorder)
             self._output.write([self._header()])
+            self._output.flush()
             if self._ready is not None:
                 self._ready.appear()
             self._target.start()
@@ -146,6 +147,7 @@ class Recording:
             # What was used before it was asked for stands before it.
             self._output.write(self._sieve.pass_on(self._recorder.drain()))
             self._output.write([Mark(request.name, self._clock.now())])
+            self._output.flush()
             request.answer(self._output.failure)
 
     def _wait(self, timeout: float | None, *others: int) -> dict[int, int]:

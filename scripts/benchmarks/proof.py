@@ -28,7 +28,7 @@ def measure(space: Path) -> Table:
 def _completeness(space: Path) -> list[Row]:
     rows = []
     for application in (*SERVERS, GUNICORN, FLASK, SCRIPT):
-        for recorder in ("fanotify", "ebpf"):
+        for recorder in ("fanotify", "ebpf-tracepoints"):
             say(f"proof: completeness, {application.name}, {recorder}")
             seen, lacking = missing(application, recorder, space)
             what = f"completeness: {application.name}, `{recorder}`"

@@ -12,7 +12,7 @@ from completeness import SCRIPT, missing
 from fixture_types import Require
 
 
-@pytest.mark.parametrize("recorder", ["fanotify", "ebpf"])
+@pytest.mark.parametrize("recorder", ["fanotify", "ebpf-tracepoints"])
 @pytest.mark.parametrize("application", [*APPLICATIONS, REDIS, SCRIPT], ids=lambda a: a.name)
 @pytest.mark.usefixtures("recording", "serve", "nginx_rootfs", "flask_rootfs")
 def test_nothing_that_strace_sees_is_missing(

@@ -20,7 +20,7 @@ import paredown_schemas
 from container_tools import Docker, RunAgent, interrupt, only_run, paths, wait_for
 from fixture_types import Require
 
-RECORDERS = ("fanotify", "ebpf")
+RECORDERS = ("fanotify", "ebpf-tracepoints")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from container_tools import (
 )
 from paredown_schemas.identity import host_platform, image_identity
 
-RECORDERS = ("fanotify", "ebpf")
+RECORDERS = ("fanotify", "ebpf-tracepoints")
 # dockerd in the tests has no bridge.
 RUN = ("docker", "run", "--network", "none")
 
@@ -277,13 +277,7 @@ def test_attaching_to_a_running_container(
     docker_daemon.run(*RUN[1:], "-d", "--name", name, IMAGE, "sh", "-c", script)
     outsider = threading.Thread(
         target=docker_daemon.run,
-        args=(
-            "exec",
-            name,
-            "sh",
-            "-c",
-            "exec 8< /etc/shells; while ! test -e /go; do sleep 0.1; done",
-        ),
+        args=("exec", name, "sh", "-c", "exec 8< /etc/shells; sleep 2"),
         kwargs={"check": False},  # its container ends first
     )
     outsider.start()

@@ -11,7 +11,7 @@ import pytest
 
 from container_tools import IMAGE, Docker, RunAgent, only_run, paths
 
-RECORDERS = ("fanotify", "ebpf")
+RECORDERS = ("fanotify", "ebpf-tracepoints")
 # New files all the time, so that every turn makes events; tells how many in a second.
 _RATE = r"""
 $SIG{TERM} = sub { exit }; $| = 1; my $n = 0; my $t = time;

@@ -24,7 +24,7 @@ from paredown_minimizer.cli import main
 from paredown_schemas.identity import host_platform, image_identity
 from paredown_schemas.plan import read_plan
 
-RECORDERS = ("fanotify", "ebpf")
+RECORDERS = ("fanotify", "ebpf-tracepoints")
 RUN = ("podman", "run")
 # Podman's own name for what was imported without a registry's.
 REFERENCE = f"localhost/{IMAGE}"

@@ -21,7 +21,7 @@ from container_tools import (
 )
 from paredown_schemas.identity import directory_identity, host_platform, scan_tree
 
-RECORDERS = ("fanotify", "ebpf")
+RECORDERS = ("fanotify", "ebpf-tracepoints")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder import ebpf, fanotify
 from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.recorder.registry import RECORDERS
 from paredown_schemas.trace import Loss
 from recording import files, paths, run, settle, shell, watch
 
@@ -20,17 +21,18 @@ QUEUE_LIMIT = Path("/proc/sys/fs/fanotify/max_queued_events")
 MANY = "ls -R /usr/share /etc /var; cat /etc/*.conf"
 
 
-@pytest.fixture(params=["fanotify", "ebpf"])
+@pytest.fixture(params=list(RECORDERS))
 def cramped(request: pytest.FixtureRequest, require: Require, root: Path) -> Iterator[Recorder]:
     """A recorder with room for a few events only, watching."""
-    module = {"fanotify": fanotify, "ebpf": ebpf}[request.param]
-    works = module.probe()
+    kind = RECORDERS[request.param]
+    works = kind.probe()
     require(works.works, works.why)
     recorder: Recorder
-    if request.param == "fanotify":
+    if kind is fanotify:
         recorder = fanotify.FanotifyRecorder(Clock(), queue=16)
     else:
-        recorder = ebpf.EbpfRecorder(Clock(), ring=4096)
+        assert isinstance(kind, ebpf.EbpfKind)
+        recorder = kind.open_recorder(Clock(), ring=4096)
     watch(recorder, root)
     yield recorder
     recorder.close()
@@ -39,7 +41,7 @@ def cramped(request: pytest.FixtureRequest, require: Require, root: Path) -> Ite
 def test_tells_of_loss_and_goes_on(cramped: Recorder, root: Path) -> None:
     subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30)
     losses = [record for record in settle(cramped) if isinstance(record, Loss)]
-    where = {"fanotify": "fanotify queue", "ebpf": "ring buffer"}[cramped.name]
+    where = "fanotify queue" if cramped.name == "fanotify" else "ring buffer"
     assert {loss.where for loss in losses} == {where}
     counts = [loss.count for loss in losses]
     assert counts == [None] if cramped.name == "fanotify" else sum(filter(None, counts)) > 10

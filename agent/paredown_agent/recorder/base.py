@@ -47,7 +47,7 @@ class Recorder(Protocol):
     container runtime's set-up, the host's) are not recorded.
     """
 
-    name: str  # "fanotify", "ebpf": what --recorder takes and the trace's header says
+    name: str  # as in registry.RECORDERS: what --recorder takes and the trace's header says
 
     def watch(self, directory: int) -> bool:
         """Watch the superblock of an open directory (its root or not), from this call's return.

@@ -1,31 +1,38 @@
-"""The recorder that sees opens by BPF programs on the exits of the opening system calls.
+"""The recorders that see opens by BPF programs alone, attached in one of two ways.
 
-The path is walked inside the superblock, in the kernel, and every use is told once per program. It
-sees open, openat, openat2, creat and exec. It does not see io_uring, open_by_handle_at, 32-bit
-programs on a 64-bit kernel (their system calls have no such tracepoints), nor, before Linux 5.17,
-the ELF interpreter, which the minimizer then reads from PT_INTERP. A script is seen when its
-interpreter opens it, and as something read.
+The path is walked inside the superblock, in the kernel, and every use is told once per program.
+Before Linux 5.17 the ELF interpreter is found in the list of the process's areas.
+
+``TRAMPOLINES``: at the functions of the kernel that all opens and execs pass. ``TRACEPOINTS``: on
+the exits of open, openat, openat2 and creat. These do not see io_uring, open_by_handle_at, nor
+32-bit programs on a 64-bit kernel (their system calls have no such tracepoints); a script is seen
+when its interpreter opens it, and as something read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import stat
 from collections.abc import Sequence
 
+from paredown_agent.recorder import attach
+from paredown_agent.recorder.attach import AttachSet
 from paredown_agent.recorder.base import Clock, Probe
 from paredown_agent.recorder.classify import file_kind
-from paredown_agent.recorder.paths import Paths
-from paredown_agent.recorder.programs import (
+from paredown_agent.recorder.messages import (
     EVENT_FILE,
     USE_EXEC,
     USE_INTERPRETER,
     USE_LOADER,
     USE_READ,
+    USE_SCRIPT,
     USE_WRITE,
     Event,
-    Programs,
 )
+from paredown_agent.recorder.paths import Paths
+from paredown_agent.recorder.programs import Programs
+from paredown_agent.recorder.seen import Seen
 from paredown_agent.recorder.sessions import SessionKeeper, Sessions
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, How, Loss, Record
@@ -34,6 +41,7 @@ _RING = 1 << 22
 _MAX_SEEN = 1 << 18
 _USES: dict[int, How] = {
     USE_EXEC: "exec",
+    USE_SCRIPT: "script",
     USE_INTERPRETER: "interpreter",
     USE_LOADER: "loader",
     USE_READ: "read",
@@ -43,34 +51,15 @@ _USES: dict[int, How] = {
 _LIBRARY = re.compile(r"\.so(\.[0-9][^/]*)?\Z")
 
 
-def probe() -> Probe:
-    """Say whether this recorder works on this host."""
-    try:
-        open_recorder(Clock()).close()
-    except ParedownError as error:
-        return Probe(works=False, why=str(error), hint=error.hint)
-    return Probe(works=True)
-
-
-def open_recorder(clock: Clock) -> EbpfRecorder:
-    """Return a recorder that watches nothing yet.
-
-    Raises:
-        ParedownError: the host cannot; ``probe`` says the same.
-    """
-    return EbpfRecorder(clock)
-
-
 class EbpfRecorder(SessionKeeper):
     """See ``Recorder``. ``ring`` is the ring buffer's size in bytes."""
 
-    name = "ebpf"
-
-    def __init__(self, clock: Clock, *, ring: int = _RING) -> None:
+    def __init__(self, name: str, attach: AttachSet, clock: Clock, *, ring: int) -> None:
+        self.name = name
         self._clock = clock
-        self._programs = Programs(files=True, ring=ring)
+        self._programs = Programs(attach, ring=ring)
         self._sessions = Sessions(self._programs, Paths(), clock)
-        self._seen: set[tuple[int, str, How, str | None]] = set()
+        self._seen = Seen(_MAX_SEEN)
 
     def watch(self, directory: int) -> bool:
         """See ``Recorder``."""
@@ -107,11 +96,8 @@ class EbpfRecorder(SessionKeeper):
     def _file(self, event: Event) -> list[File]:
         known = self._sessions.get(event.session)
         exe, how = self._sessions.exe(event.exe), _how(event)
-        if known is None or (key := (known.id, event.path, how, exe)) in self._seen:
+        if known is None or not self._seen.add((known.id, event.path, how, exe)):
             return []
-        if len(self._seen) >= _MAX_SEEN:
-            self._seen.clear()
-        self._seen.add(key)
         return [
             File(
                 path=event.path,
@@ -135,3 +121,27 @@ def _how(event: Event) -> How:
         return "directory"
     how = _USES[event.use]
     return "library" if how == "read" and _LIBRARY.search(event.path) else how
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EbpfKind:
+    """See ``registry.Kind``: the recorder of this name, attached in this way."""
+
+    name: str
+    attach: AttachSet
+
+    def probe(self) -> Probe:
+        """Say whether it works on this host."""
+        try:
+            self.open_recorder(Clock()).close()
+        except ParedownError as error:
+            return Probe(works=False, why=str(error), hint=error.hint)
+        return Probe(works=True)
+
+    def open_recorder(self, clock: Clock, *, ring: int = _RING) -> EbpfRecorder:
+        """Return a recorder that watches nothing yet; raises ParedownError like ``probe``."""
+        return EbpfRecorder(self.name, self.attach, clock, ring=ring)
+
+
+TRAMPOLINES = EbpfKind("ebpf-trampolines", attach.TRAMPOLINES)
+TRACEPOINTS = EbpfKind("ebpf-tracepoints", attach.CALLS)

@@ -27,6 +27,7 @@ from paredown_agent.fanotify import (
     Event,
     Group,
 )
+from paredown_agent.recorder.attach import SESSIONS
 from paredown_agent.recorder.base import Clock, Probe
 from paredown_agent.recorder.classify import (
     AFTER_OTHER,
@@ -94,7 +95,7 @@ class FanotifyRecorder(SessionKeeper):
 
     def __init__(self, clock: Clock, *, queue: int = _QUEUE, ring: int = _RING) -> None:
         self._clock = clock
-        self._programs = Programs(files=False, ring=ring)
+        self._programs = Programs(SESSIONS, ring=ring)
         try:
             self._group = Group(queue)
         except BaseException:

@@ -1,36 +1,26 @@
-"""The compiled BPF programs: loaded, attached, and their tables and events in Python's types.
+"""The compiled BPF programs: loaded, attached, and their tables in Python's types.
 
 The layouts are those of agent/bpf/paredown.h.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import dataclasses
 import os
 from collections.abc import Sequence
-from ctypes import c_int64, c_uint32, c_uint64
+from ctypes import c_uint32, c_uint64
 from pathlib import Path
 
-from paredown_agent.libbpf import Map, Object, RingBuffer
-from paredown_agent.tracepoints import Tracepoints
+from paredown_agent.libbpf import BTF, Map, Object, RingBuffer
+from paredown_agent.recorder.attach import Attachment, AttachSet
+from paredown_agent.recorder.messages import Event, kernel_device, read_message
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.names import decode_name
 
 OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
-BTF = Path("/sys/kernel/btf/vmlinux")
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
-EVENT_SESSION, EVENT_PROGRAM, EVENT_FILE, EVENT_MOUNT = 1, 2, 3, 4
-USE_EXEC, USE_INTERPRETER, USE_LOADER, USE_READ, USE_WRITE = 1, 2, 3, 4, 5
-_TRUNCATED = 1
 _LOSSES = ("ring buffer", "process table")
 _EXITS = 2
-
-_SESSION_PROGRAMS = ("session_fork", "session_exec", "session_exit")
-_LOADER_PROGRAM = "exec_loader"
-_OPEN_PROGRAM = "opened"
-_OPEN_CALLS = ("open", "openat", "openat2", "creat")
 
 
 class TaskState(ctypes.Structure):
@@ -50,69 +40,30 @@ class TaskState(ctypes.Structure):
     )
 
 
-class _Head(ctypes.Structure):
+class _Config(ctypes.Structure):
     _fields_ = (
-        ("time", c_uint64),
-        ("session", c_uint64),
-        ("exe", c_uint64),
-        ("inode", c_uint64),
-        ("mount", c_uint64),
-        ("size", c_int64),
-        ("mtime", c_int64),
-        ("kind", c_uint32),
-        ("pid", c_uint32),
-        ("uid", c_uint32),
-        ("gid", c_uint32),
-        ("device", c_uint32),
-        ("mode", c_uint32),
-        ("use", c_uint32),
-        ("flags", c_uint32),
-        ("length", c_uint32),
+        ("secret", c_uint64),
+        ("pid_namespace", c_uint32),
+        ("files", c_uint32),
+        ("root_arguments", c_uint32),
         ("pad", c_uint32),
     )
-
-
-class _Config(ctypes.Structure):
-    _fields_ = (("pid_namespace", c_uint32), ("files", c_uint32))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Event:
-    """One message of the kernel side; ``time`` is CLOCK_MONOTONIC, ``device`` a dev_t."""
-
-    time: int
-    kind: int
-    session: int
-    pid: int
-    exe: int
-    uid: int
-    gid: int
-    device: int
-    inode: int
-    mount: int
-    mode: int
-    size: int
-    mtime: int
-    use: int
-    path: str
-    truncated: bool
 
 
 class Programs:
     """The loaded and attached programs.
 
-    ``files`` attaches those that see opens and execs too; ``ring`` is the size of the ring buffer
-    in bytes, a power of two.
+    ``ring`` is the size of the ring buffer in bytes, a power of two.
 
     Raises:
         ParedownError: the object, libbpf, BTF, a tracepoint or a capability is missing.
     """
 
-    def __init__(self, *, files: bool, ring: int) -> None:
-        _check_host(files=files)
+    def __init__(self, attach: AttachSet, *, ring: int) -> None:
+        _check_host()
         self._object = Object(OBJECT)
         try:
-            self._load(files=files, ring=ring)
+            self._load(attach, ring)
             self._tasks = self._object.map("tasks")
             self._dead = self._object.map("dead")
             self._watched = self._object.map("watched")
@@ -132,11 +83,11 @@ class Programs:
 
     def watch(self, device: int, *, begins: bool) -> None:
         """Watch a superblock; ``begins``: an exec with its root there begins a session."""
-        self._watched.update(_kernel_device(device), c_uint32(begins))
+        self._watched.update(kernel_device(device), c_uint32(begins))
 
     def unwatch(self, device: int) -> None:
         """Watch a superblock no more."""
-        self._watched.delete(_kernel_device(device))
+        self._watched.delete(kernel_device(device))
 
     def find(self, pid: int) -> TaskState | None:
         """Return what is known of a process, running or ended a short while ago."""
@@ -183,66 +134,33 @@ class Programs:
         self._counters.lookup(index, self._counts)
         return sum(self._counts)
 
-    def _load(self, *, files: bool, ring: int) -> None:
-        loader = files and _has_find_vma()
-        for name, wanted in ((_OPEN_PROGRAM, files), (_LOADER_PROGRAM, loader)):
-            if not wanted:
-                self._object.leave_out(name)
-        namespace = Path("/proc/self/ns/pid").stat().st_ino
-        self._object.set_data(".rodata", _Config(namespace, files))
+    def _load(self, attach: AttachSet, ring: int) -> None:
+        attachment = Attachment(attach)
+        attachment.prepare(self._object)
+        config = _Config(
+            secret=int.from_bytes(os.urandom(8), "little"),
+            pid_namespace=_pid_namespace(),
+            files=attach.files,
+            root_arguments=attachment.root_arguments,
+        )
+        self._object.set_data(".rodata", config)
         self._object.resize("events", ring)
         self._object.load()
-        # The session must be known before the programs that ask for it run: attached first.
-        for name in (*_SESSION_PROGRAMS, *([_LOADER_PROGRAM] if loader else [])):
-            self._object.attach(name)
-        if files:
-            self._attach_calls()
-
-    def _attach_calls(self) -> None:
-        with contextlib.closing(Tracepoints()) as tracepoints:
-            for call in _OPEN_CALLS:
-                name = f"sys_exit_{call}"
-                if tracepoints.exists("syscalls", name):
-                    event = tracepoints.open("syscalls", name)
-                    self._object.attach_event(_OPEN_PROGRAM, event)
+        attachment.attach(self._object)
 
     def _receive(self, raw: bytes) -> None:
-        head = _Head.from_buffer_copy(raw)
-        start = ctypes.sizeof(_Head)
-        names = raw[start : start + head.length].split(b"\0")[:-1]
-        self._received.append(
-            Event(
-                time=head.time,
-                kind=head.kind,
-                session=head.session,
-                pid=head.pid,
-                exe=head.exe,
-                uid=head.uid,
-                gid=head.gid,
-                device=_user_device(head.device),
-                inode=head.inode,
-                mount=head.mount,
-                mode=head.mode,
-                size=head.size,
-                mtime=head.mtime,
-                use=head.use,
-                path="/" + decode_name(b"/".join(reversed(names))),
-                truncated=bool(head.flags & _TRUNCATED),
-            )
-        )
+        self._received.append(read_message(raw))
+
+
+def _pid_namespace() -> int:
+    """Return what the kernel side tells the agent's pid namespace by, 0 for the initial one."""
+    number = Path("/proc/self/ns/pid").stat().st_ino
+    return 0 if number == _INITIAL_PID_NAMESPACE else number
 
 
 def _lookup(table: Map, pid: int) -> TaskState | None:
     state = TaskState()
     return state if table.lookup(pid, state) else None
-
-
-def _kernel_device(device: int) -> int:
-    return os.major(device) << 20 | os.minor(device)
-
-
-def _user_device(device: int) -> int:
-    return os.makedev(device >> 20, device & 0xFFFFF)
 
 
 def _possible_cpus() -> int:
@@ -251,7 +169,7 @@ def _possible_cpus() -> int:
     return int(last.split("-")[-1]) + 1
 
 
-def _check_host(*, files: bool) -> None:
+def _check_host() -> None:
     if not OBJECT.exists():
         raise ParedownError(
             f"cannot load BPF programs: {OBJECT.name} was not built",
@@ -262,19 +180,3 @@ def _check_host(*, files: bool) -> None:
             "cannot load BPF programs: this kernel has no BTF",
             hint="needs CONFIG_DEBUG_INFO_BTF, which Debian 11, Ubuntu 20.10 and RHEL 8.2 have",
         )
-    if files:
-        _check_calls()
-
-
-def _check_calls() -> None:
-    with contextlib.closing(Tracepoints()) as tracepoints:
-        if not tracepoints.exists("syscalls", "sys_exit_openat"):
-            raise ParedownError(
-                "cannot attach BPF programs: no tracepoints of system calls",
-                hint="needs a kernel with CONFIG_FTRACE_SYSCALLS",
-            )
-
-
-def _has_find_vma() -> bool:
-    # The helper and the type of its callback came in one change (7c7e3d31e785, Linux 5.17).
-    return b"\0bpf_find_vma\0" in BTF.read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -24,7 +24,14 @@ class Kind(Protocol):
 
 
 # In the order in which ``auto`` tries them.
-RECORDERS: Mapping[str, Kind] = MappingProxyType({"fanotify": fanotify, "ebpf": ebpf})
+RECORDERS: Mapping[str, Kind] = MappingProxyType(
+    {
+        ebpf.TRAMPOLINES.name: ebpf.TRAMPOLINES,
+        "fanotify": fanotify,
+        ebpf.TRACEPOINTS.name: ebpf.TRACEPOINTS,
+    }
+)
+_EBPF = (ebpf.TRAMPOLINES.name, ebpf.TRACEPOINTS.name)
 
 
 def probe_all() -> dict[str, Probe]:
@@ -33,25 +40,26 @@ def probe_all() -> dict[str, Probe]:
 
 
 def choose(name: str, clock: Clock) -> Recorder:
-    """Return the recorder ``name``, or the first that works here for "auto".
+    """Return the recorder ``name``, or the first that works here: of all, or of both ebpf ones.
 
     Raises:
         UsageError: there is no such recorder.
         ParedownError: it does not work here, or none does; the hint has each one's reason.
     """
-    if name == AUTO:
-        return _first(clock)
-    if name not in RECORDERS:
-        known = ", ".join((AUTO, *RECORDERS))
+    if name in RECORDERS:
+        return RECORDERS[name].open_recorder(clock)
+    choices = {AUTO: tuple(RECORDERS), "ebpf": _EBPF}
+    if name not in choices:
+        known = ", ".join((*choices, *RECORDERS))
         raise UsageError(f"cannot use recorder {name!r}: known are {known}")
-    return RECORDERS[name].open_recorder(clock)
+    return _first(choices[name], clock)
 
 
-def _first(clock: Clock) -> Recorder:
+def _first(names: Sequence[str], clock: Clock) -> Recorder:
     failures: list[tuple[str, ParedownError]] = []
-    for name, kind in RECORDERS.items():
+    for name in names:
         try:
-            return kind.open_recorder(clock)
+            return RECORDERS[name].open_recorder(clock)
         except ParedownError as error:
             failures.append((name, error))
     causes = "; ".join(f"{name}: {error}" for name, error in failures)
