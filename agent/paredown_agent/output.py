@@ -20,13 +20,14 @@ _FLUSH_EVERY = 0.5
 class Tally:
     """Counts different names, in a fixed amount of memory."""
 
-    def __init__(self) -> None:
-        self._seen = Seen(1 << 16)
+    def __init__(self, names: int) -> None:
+        """``names`` are counted exactly; a power of two, each takes 8 bytes."""
+        self._seen = Seen(names)
         self.count = 0
 
     @property
     def exact(self) -> bool:
-        """Say whether ``count`` is; beyond some ten thousand names some may count twice."""
+        """Say whether ``count`` is; of more names some may count twice."""
         return not self._seen.forgot
 
     def add(self, name: str | None) -> None:
@@ -37,16 +38,18 @@ class Tally:
 class Output:
     """A trace file that reads, whenever the agent is killed."""
 
-    def __init__(self, path: str, *, force: bool) -> None:
+    def __init__(self, path: str, *, force: bool, names: int = 1 << 16) -> None:
         """Open ``path``, which must not exist without ``force``; nothing is written yet.
+
+        Up to ``names`` different files are counted exactly, see ``Tally``.
 
         Raises:
             ParedownError: it exists, or cannot be made.
         """
         self.path = path
         self.failure = ""  # why writing ended, if it did
-        self.files = Tally()
-        self.programs = Tally()
+        self.files = Tally(names)
+        self.programs = Tally(names)
         self.losses = 0
         self._file_records = 0
         self._loss_records = 0
@@ -116,13 +119,16 @@ class Output:
             self._file.close()
         except OSError as error:
             self._give_up(error)
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
 
     def discard(self) -> None:
         """Remove the file, if it was made here: nothing was recorded."""
-        self.close()
-        if self._new:
+        if self._new and self._directory >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.basename(self.path), dir_fd=self._directory)
+        self.close()
 
     def _open_directory(self) -> int:
         """Before anything is mounted over it: a trace may lie in what --rootfs names."""

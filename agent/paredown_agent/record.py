@@ -7,19 +7,18 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import paredown_schemas
 from paredown_agent.marks import MarkListener
-from paredown_agent.output import Output, Tally
 from paredown_agent.readyfile import ReadyFile
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.signaldescriptor import SignalDescriptor
-from paredown_agent.target.base import CommandNotStartedError, Target
+from paredown_agent.target.base import CommandNotStartedError, Workload
+from paredown_agent.traces import Traces
 from paredown_schemas.errors import ExitCode
 from paredown_schemas.identity import host_platform
-from paredown_schemas.names import escape_name
-from paredown_schemas.trace import Header, Mark, Record, Session
+from paredown_schemas.trace import Header, Mark
 
 # What a command gets when the agent does. SIGWINCH is for those that draw on a terminal.
 FORWARDED = (
@@ -45,14 +44,14 @@ class Request:
 
 
 class Recording:
-    """One run of one target into one trace file."""
+    """One run of whatever is to be recorded."""
 
     def __init__(
         self,
-        target: Target,
+        target: Workload,
         recorder: Recorder,
         clock: Clock,
-        output: Output,
+        traces: Traces,
         *,
         request: Request,
         ready: ReadyFile | None,
@@ -64,13 +63,12 @@ class Recording:
         self._target = target
         self._recorder = recorder
         self._clock = clock
-        self._output = output
+        self._traces = traces
         self._request = request
         self._ready = ready
         self._signals = signals
         self._marks = marks
         self._say = say
-        self._sieve = Sieve(target.owns)
         self._interrupted = 0
         self._kill_at: float | None = None
 
@@ -85,24 +83,23 @@ class Recording:
             stopped = self._follow()
             self._finish()
         except CommandNotStartedError:
-            self._output.discard()
+            self._traces.discard()
             raise
         finally:
             # Before the command's end, which may be far: nothing is to be counted any more.
             self._recorder.close()
         status = self._outlast(stop=stopped)
-        return int(ExitCode.AGENT_FAILED) if self._output.failure and status == 0 else status
+        return int(ExitCode.AGENT_FAILED) if self._traces.failure and status == 0 else status
 
     def _begin(self) -> None:
         try:
             self._target.arm(self._recorder)
-            self._output.write([self._header()])
-            self._output.flush()
+            self._traces.begin(self._header())
             if self._ready is not None:
                 self._ready.appear()
             self._target.start()
         except BaseException:
-            self._output.discard()
+            self._traces.discard()
             raise
 
     def _header(self) -> Header:
@@ -124,7 +121,7 @@ class Recording:
         duration = self._request.duration
         deadline = None if duration is None else time.monotonic() + duration
         while not self._target.ended():
-            if self._output.failure:
+            if self._traces.broken:
                 return False
             self._kill_overdue()
             remaining = _TURN if deadline is None else min(_TURN, deadline - time.monotonic())
@@ -137,18 +134,16 @@ class Recording:
         ready = self._wait(timeout, self._recorder.fileno())
         goes_on = self._forward_signals()
         # The recorder first: a session's record goes before what the target says about it.
-        self._output.write(self._sieve.pass_on(self._recorder.drain()))
-        self._output.write(self._target.turn(self._recorder, ready))
+        self._traces.take(self._recorder.drain())
+        self._traces.add(self._target.turn(self._recorder, ready))
         self._mark(ready)
         return goes_on
 
     def _mark(self, ready: Mapping[int, int]) -> None:
         for request in self._marks.requests(ready):
             # What was used before it was asked for stands before it.
-            self._output.write(self._sieve.pass_on(self._recorder.drain()))
-            self._output.write([Mark(request.name, self._clock.now())])
-            self._output.flush()
-            request.answer(self._output.failure)
+            self._traces.take(self._recorder.drain())
+            request.answer(self._traces.mark(Mark(request.name, self._clock.now())))
 
     def _wait(self, timeout: float | None, *others: int) -> dict[int, int]:
         poll = select.poll()
@@ -179,24 +174,12 @@ class Recording:
 
     def _finish(self) -> None:
         self._marks.close()
-        self._output.write(self._sieve.pass_on(self._recorder.drain()))
-        self._output.write(self._sieve.pass_on(self._recorder.finish()))
+        self._traces.take(self._recorder.drain())
+        self._traces.take(self._recorder.finish())
         records, reasons = self._target.conclude()
-        self._output.write(records)
-        seconds = self._clock.now() / 1e9
-        partial = self._output.finish(reasons, self._clock.now())
-        self._say(self._output.failure or self._summary(partial, seconds))
-
-    def _summary(self, partial: Sequence[str], seconds: float) -> str:
-        path = escape_name(self._output.path)
-        verdict = f"partial ({', '.join(partial)})" if partial else "complete"
-        files = _tally(self._output.files, "file")
-        programs = _tally(self._output.programs, "program")
-        seen = f"{files}, {programs} in {_count(self._sieve.sessions, 'session')}"
-        source = escape_name(self._target.source() or "SOURCE")
-        told = f"Recorded {seen} in {seconds:.0f} s: {verdict}. Wrote {path}."
-        following = f" Next: paredown plan {source} --trace {path} -o plan.json"
-        return told + (following if self._output.files.count else "")
+        self._traces.add(records)
+        for line in self._traces.finish(reasons):
+            self._say(line)
 
     def _outlast(self, *, stop: bool) -> int:
         """Wait for the command; one that ran only to be recorded is ended."""
@@ -209,58 +192,3 @@ class Recording:
             self._forward_signals()
             self._kill_overdue()
         return status
-
-
-class Sieve:
-    """Lets through what the target's own sessions did, once it is known whose a session is.
-
-    What nobody could claim is left out: it may be another container's.
-    """
-
-    def __init__(self, owns: Callable[[Session], bool | None]) -> None:
-        """``owns`` says whose a session is, or None while it cannot know."""
-        self._owns = owns
-        self._undecided: dict[int, Session] = {}
-        self._decided: dict[int, bool] = {}
-        self._held: list[Record] = []
-
-    @property
-    def sessions(self) -> int:
-        """Return how many sessions are known to be the target's."""
-        return sum(self._decided.values())
-
-    def pass_on(self, records: Sequence[Record]) -> list[Record]:
-        """Return, of ``records`` and those held back before, what is the target's for certain."""
-        for record in records:
-            if isinstance(record, Session):
-                self._undecided[record.id] = record
-        self._decide()
-        passed: list[Record] = []
-        held: list[Record] = []
-        for record in [*self._held, *records]:
-            owned = self._owner(record)
-            if owned is not False:
-                (held if owned is None else passed).append(record)
-        self._held = held
-        return passed
-
-    def _decide(self) -> None:
-        for number, session in list(self._undecided.items()):
-            owned = self._owns(session)
-            if owned is not None:
-                self._decided[number] = owned
-                del self._undecided[number]
-
-    def _owner(self, record: Record) -> bool | None:
-        if isinstance(record, Session):
-            return self._decided.get(record.id)
-        session = getattr(record, "session", None)
-        return True if session is None else self._decided.get(session)
-
-
-def _tally(tally: Tally, noun: str) -> str:
-    return f"{'' if tally.exact else 'about '}{_count(tally.count, noun)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

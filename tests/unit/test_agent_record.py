@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import jsonschema
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from paredown_agent.commands.doctor import render
 from paredown_agent.doctor import Check, recorder_works, to_json
 from paredown_agent.readyfile import ReadyFile
-from paredown_agent.record import Sieve
+from paredown_agent.sieve import Sieve
 from paredown_agent.target.bundle import write_bundle
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, Loss, Record, Session
@@ -26,25 +27,40 @@ def _file(path: str, session: int) -> File:
     return File(path, "read", "file", session, None, 1, 1, 1, 1, 1, truncated=False, held=False)
 
 
+def _passed(sieve: Sieve[str], records: list[Record]) -> list[Record]:
+    return [record for _, record in sieve.sort(records)]
+
+
 def test_sieve_holds_back_until_it_is_known_whose_a_session_is() -> None:
-    owned: dict[int, bool | None] = {1: None, 2: False, 3: True}
-    sieve = Sieve(lambda session: owned[session.id])
-    sessions = [Session(number, "container", number, 0) for number in owned]
+    owners: dict[int, str | Literal[False] | None] = {1: None, 2: False, 3: "a", 4: "b"}
+    sieve: Sieve[str] = Sieve(lambda session: owners[session.id])
+    sessions = [Session(number, "container", number, 0) for number in owners]
     loss = Loss("queue", 1, 1)
-    first: list[Record] = [*sessions, _file("/a", 1), _file("/b", 2), _file("/c", 3), loss]
-    assert sieve.pass_on(first) == [sessions[2], _file("/c", 3), loss]
-    assert sieve.pass_on([_file("/d", 1), _file("/e", 2)]) == []
-    owned[1] = True
-    assert sieve.pass_on([_file("/f", 1)]) == [
+    uses = [_file("/a", 1), _file("/b", 2), _file("/c", 3), _file("/d", 4)]
+    assert sieve.sort([*sessions, *uses, loss]) == [
+        *(("a", sessions[2]), ("b", sessions[3]), ("a", uses[2]), ("b", uses[3]), (None, loss)),
+    ]
+    assert sieve.sort([_file("/d", 1), _file("/e", 2)]) == []
+    owners[1] = "a"
+    assert _passed(sieve, [_file("/f", 1)]) == [
         *(sessions[0], _file("/a", 1), _file("/d", 1), _file("/f", 1)),
     ]
-    assert sieve.sessions == 2
+    assert (sieve.sessions("a"), sieve.sessions("b")) == (2, 1)
+    sieve.forget("a")
+    assert _passed(sieve, [_file("/g", 1), _file("/g", 4)]) == [_file("/g", 4)]
 
 
 def test_what_nobody_claims_is_never_told() -> None:
-    sieve = Sieve(lambda _: None)
-    assert sieve.pass_on([Session(1, "container", 1, 0), _file("/a", 1)]) == []
-    assert sieve.sessions == 0
+    sieve: Sieve[str] = Sieve(lambda _: None)
+    assert sieve.sort([Session(1, "container", 1, 0), _file("/a", 1)]) == []
+    assert sieve.sessions("a") == 0
+
+
+def test_what_nobody_claims_does_not_grow_without_end_and_is_a_loss() -> None:
+    sieve: Sieve[str] = Sieve(lambda _: None, held=3)
+    assert sieve.sort([Session(1, "container", 1, 0), _file("/a", 1), _file("/b", 1)]) == []
+    assert _passed(sieve, [_file("/c", 1)]) == [Loss("containers not identified", 4, 1)]
+    assert _passed(sieve, [_file("/d", 1)]) == []
 
 
 _SIGNALS = """

@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_agent.recorder.base import Clock  # noqa: PLC0415
     from paredown_agent.recorder.registry import choose  # noqa: PLC0415
     from paredown_agent.signaldescriptor import SignalDescriptor  # noqa: PLC0415
+    from paredown_agent.traces import SingleTrace  # noqa: PLC0415
 
     clock = Clock()
     with contextlib.ExitStack() as stack:
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             target,
             recorder,
             clock,
-            output,
+            SingleTrace(target, output, clock),
             request=Request(scenario=arguments.scenario, duration=arguments.duration),
             ready=ready,
             signals=signals,

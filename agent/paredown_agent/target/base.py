@@ -26,8 +26,8 @@ class CommandNotStartedError(ParedownError):
         self.status = status
 
 
-class Target(Protocol):
-    """One thing to record. Methods are called in the order in which they stand here."""
+class Workload(Protocol):
+    """What a recording follows. Methods are called in the order in which they stand here."""
 
     kind: str  # for the header: rootfs, docker, podman, container, command
     command: tuple[str, ...]  # without environment values
@@ -56,9 +56,6 @@ class Target(Protocol):
         ``ready`` holds the descriptors that poll(2) reported, with their events.
         """
 
-    def owns(self, session: Session) -> bool | None:
-        """Say whether ``session`` belongs to the target; None while that is not known yet."""
-
     def ended(self) -> bool:
         """Say whether nothing more of the target will run."""
 
@@ -80,8 +77,15 @@ class Target(Protocol):
     def stop(self, signal: int) -> None:
         """End, by ``signal``, a command that runs only to be recorded; any other goes on."""
 
-    def source(self) -> str | None:
-        """Return what ``paredown plan`` takes as SOURCE for this target, if that is known."""
-
     def close(self) -> None:
         """End and remove whatever the agent started or made."""
+
+
+class Target(Workload, Protocol):
+    """One container or command, with a trace of its own."""
+
+    def owns(self, session: Session) -> bool | None:
+        """Say whether ``session`` belongs to the target; None while that is not known yet."""
+
+    def source(self) -> str | None:
+        """Return what ``paredown plan`` takes as SOURCE for this target, if that is known."""
