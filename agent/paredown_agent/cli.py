@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import paredown_schemas
+from paredown_agent import environment
 from paredown_agent.commands import doctor, mark, record
 from paredown_agent.target.base import CommandNotStartedError
 from paredown_schemas.errors import ExitCode, ParedownError, UsageError
@@ -25,6 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> int:
     """Run the command line; return the exit status (docs/exit-codes.md)."""
+    environment.restore()
     options, command = _split(sys.argv[1:])
     arguments = _parser().parse_args(options)
     if command is not None and arguments.run is not record.run:

@@ -134,5 +134,10 @@ def _parse(line: bytes) -> Mount:
     )
 
 
+def unescape(field: bytes) -> bytes:
+    """Undo the octal escapes with which the kernel prints names in /proc (seq_file.c)."""
+    return _OCTAL.sub(lambda code: bytes([int(code[1], 8)]), field)
+
+
 def _text(field: bytes) -> str:
-    return decode_name(_OCTAL.sub(lambda code: bytes([int(code[1], 8)]), field))
+    return decode_name(unescape(field))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -12,9 +11,6 @@ from paredown_agent.recorder.seen import Seen
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import File, Lookup, Loss, Process, Record, TraceWriter, Trailer
-
-# A killed agent loses what it saw during this time, in seconds.
-_FLUSH_EVERY = 0.5
 
 
 class Tally:
@@ -55,33 +51,22 @@ class Output:
         self._loss_records = 0
         self._lost_at: set[str] = set()
         self._truncated = False
-        self._flushed = 0.0
         self._new = not os.path.lexists(path)
         self._directory = self._open_directory()
         self._file = self._open(force)
         self._writer: TraceWriter | None = None
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append records. A file that takes no more is given up, with ``failure`` set.
+        """Append records, and hand them to the operating system: the agent may be killed any time.
 
-        The workload must not notice: it goes on, and what was written before still reads.
+        A file that takes no more is given up, with ``failure`` set. The workload must not notice:
+        it goes on, and what was written before still reads.
         """
         if self.failure:
             return
         try:
             for record in records:
                 self._write(record)
-            if time.monotonic() - self._flushed > _FLUSH_EVERY:
-                self.flush()
-        except OSError as error:
-            self._give_up(error)
-
-    def flush(self) -> None:
-        """Hand what was written to the operating system."""
-        if self.failure:
-            return
-        self._flushed = time.monotonic()
-        try:
             self._file.flush()
         except OSError as error:
             self._give_up(error)
@@ -107,7 +92,6 @@ class Output:
                 )
             ]
         )
-        self.flush()
         if not self.failure and os.fstat(self._file.fileno()).st_nlink == 0:
             self.failure = f"cannot write {escape_name(self.path)}: it was removed meanwhile"
         self.close()

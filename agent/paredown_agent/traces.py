@@ -65,7 +65,6 @@ class SingleTrace:
     def begin(self, header: Header) -> None:
         """See ``Traces``."""
         self._output.write([header])
-        self._output.flush()
 
     def take(self, records: Sequence[Record]) -> None:
         """See ``Traces``."""
@@ -78,7 +77,6 @@ class SingleTrace:
     def mark(self, mark: Mark) -> str:
         """See ``Traces``."""
         self._output.write([mark])
-        self._output.flush()
         return self._output.failure
 
     def finish(self, reasons: Sequence[str]) -> Sequence[str]:

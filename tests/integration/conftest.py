@@ -15,6 +15,7 @@ import pytest
 
 import runc_without_limits
 from container_tools import IMAGE, Docker, Engine, RunAgent
+from containerd_daemon import Containerd
 from fixture_types import Require
 
 
@@ -77,6 +78,26 @@ def podman_engine(require: Require, nginx_rootfs: Path) -> Iterator[Engine]:
         yield podman
     finally:
         podman.run("rm", "--all", "--force", "--time", "0", check=False)
+        _unmount(space)
+        shutil.rmtree(space, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def containerd(require: Require, nginx_rootfs: Path) -> Iterator[Containerd]:
+    """A containerd of the tests' own, Kubernetes' interface included, with the image IMAGE."""
+    for program in ("containerd", "ctr", "runc", "clang"):
+        require(shutil.which(program) is not None, f"{program} is not installed")
+    space = Path(tempfile.mkdtemp(prefix="paredown-containerd-"))
+    daemon = Containerd(space)
+    try:
+        try:
+            daemon.start()
+        except RuntimeError as error:
+            require(False, f"containerd does not start: {error}")
+        daemon.import_images(nginx_rootfs)
+        yield daemon
+    finally:
+        daemon.close()
         _unmount(space)
         shutil.rmtree(space, ignore_errors=True)
 

@@ -277,7 +277,13 @@ def test_attaching_to_a_running_container(
     docker_daemon.run(*RUN[1:], "-d", "--name", name, IMAGE, "sh", "-c", script)
     outsider = threading.Thread(
         target=docker_daemon.run,
-        args=("exec", name, "sh", "-c", "exec 8< /etc/shells; sleep 2"),
+        args=(
+            "exec",
+            name,
+            "sh",
+            "-c",
+            "exec 8< /etc/shells; while ! test -e /go; do sleep 0.1; done",
+        ),
         kwargs={"check": False},  # its container ends first
     )
     outsider.start()

@@ -79,24 +79,16 @@ def test_the_verdict_is_what_a_reader_finds(
 def test_a_full_disk_is_told_once_and_raises_nothing() -> None:
     output = Output("/dev/full", force=True)
     output.write([HEADER])
-    output.flush()
     assert output.failure == "cannot write /dev/full: No space left on device"
     output.write([_file("/a")])
     output.finish([], 5)
     output.close()
 
 
-def test_records_reach_the_disk_within_a_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+def test_records_reach_the_disk_at_once(tmp_path: Path) -> None:
     trace = tmp_path / "app.trace"
     output = Output(str(trace), force=False)
     output.write([HEADER])
-    output.flush()
     output.write([_file("/a")])
-    now[0] = 0.9
-    output.write([])
     assert [file.path for file in read_trace(trace).runs[0].files()] == ["/a"]
     output.close()

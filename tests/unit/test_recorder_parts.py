@@ -90,7 +90,7 @@ def test_tells_how_an_exec_uses_files() -> None:
     assert uses(b"#!/a\n", b"#!/b\n", STATIC) == ["script", "interpreter", "interpreter"]
     assert uses(STATIC, PROGRAM) == ["exec", "exec"]
     assert uses(PROGRAM, PROGRAM) == ["exec", "exec"]
-    assert uses(b"MZ", b"") == ["exec", "exec"]
+    assert uses(b"MZ", PROGRAM, LOADER) == ["script", "interpreter", "loader"]
 
 
 def test_tells_libraries_from_data() -> None:

@@ -25,8 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "record",
         help="record which files a container uses",
-        usage="paredown-agent record -o FILE [options] [--container NAME | --rootfs DIR] "
-        "[-- COMMAND...]",
+        usage="paredown-agent record -o FILE [options] [--container NAME | --pid PID | "
+        "--rootfs DIR] [-- COMMAND...]",
         description="Record which files a container uses until it ends. COMMAND is a docker run "
         "or podman run, what runs in DIR, or, inside a container, what its entrypoint was.",
     )
@@ -34,6 +34,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--rootfs", metavar="DIR", help="run COMMAND in DIR, which never changes")
     target.add_argument("--container", metavar="NAME", help="attach to a running container")
+    target.add_argument(
+        "--pid", type=int, metavar="PID", help="attach to the container that PID lives in"
+    )
     parser.add_argument("--scenario", metavar="NAME", help="the load that runs meanwhile")
     parser.add_argument(
         "--duration", type=_duration, metavar="TIME", help="end the recording then: 90s, 5m, 1h"
@@ -99,7 +102,11 @@ def _target(arguments: argparse.Namespace, clock: Clock, forwarded: Sequence[int
     if arguments.container is not None:
         from paredown_agent.target.container import ContainerTarget  # noqa: PLC0415
 
-        return ContainerTarget(arguments.container, clock)
+        return ContainerTarget.by_name(arguments.container, clock)
+    if arguments.pid is not None:
+        from paredown_agent.target.container import ContainerTarget  # noqa: PLC0415
+
+        return ContainerTarget.by_process(arguments.pid, clock)
     if run_position(command) is not None:
         from paredown_agent.target.runtime import RuntimeTarget  # noqa: PLC0415
 
@@ -116,9 +123,12 @@ def _ready_file(arguments: argparse.Namespace) -> ReadyFile | None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.container is not None and arguments.command:
-        raise UsageError("cannot record: --container takes no COMMAND, the container runs already")
-    if arguments.container is None and not arguments.command:
+    attached = "container" if arguments.container is not None else "pid"
+    attaches = getattr(arguments, attached) is not None
+    if attaches and arguments.command:
+        what = f"--{attached} takes no COMMAND, the container runs already"
+        raise UsageError(f"cannot record: {what}")
+    if not attaches and not arguments.command:
         raise UsageError(
             "cannot record: there is no COMMAND",
             hint="paredown-agent record -o app.trace -- docker run IMAGE",

@@ -31,9 +31,10 @@ def read_head(fd: int) -> bytes:
 def exec_use(head: bytes, after: str) -> tuple[How, str]:
     """Return how a file that exec opened is used, and what the next one comes after.
 
-    One exec opens a script, its interpreter (a script too, perhaps), and the ELF interpreter.
+    One exec opens a script, its interpreter (a script too, perhaps), and the ELF interpreter. What
+    is no ELF file is binfmt_misc's, or for a shell to read after the kernel's refusal.
     """
-    if head.startswith(b"#!"):
+    if head.startswith(b"#!") or (head and not _is_elf(head)):
         return ("interpreter" if after == AFTER_SCRIPT else "script"), AFTER_SCRIPT
     has_interpreter = _has_interpreter(head)
     following = AFTER_PROGRAM if has_interpreter else AFTER_OTHER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Sessions:
         self._clock = clock
         self._known: dict[int, Known] = {}  # by the kernel side's number
         self._containers: dict[int, tuple[int, int]] = {}  # device: session and pid of its first
+        self._adopted: dict[int, tuple[int, int]] = {}  # device: session, and when that was
         self._exes: dict[int, str | None] = {}
         self._next_exe = _ADOPTED_EXE_STEP
         self._devices: set[int] = set()
@@ -72,11 +74,20 @@ class Sessions:
         self._pending.append(Session(id_, kind, pid, self._clock.now()))
         if kind == "command":
             self._close()
-        elif kind == "container":
-            self._containers[os.stat(f"/proc/{pid}/root").st_dev] = (raw, pid)
-        self._adopt_tree(raw, pid, started=kind != "command")
+        if kind == "container":
+            self._adopt_container(raw, pid)
+        else:
+            self._adopt_tree(raw, pid, started=kind != "command")
         self._paths.learn(pid)
         return id_
+
+    def _adopt_container(self, raw: int, pid: int) -> None:
+        """Orphans of a container are adopted after its first process, which stays what it is."""
+        device = os.stat(f"/proc/{pid}/root").st_dev
+        if not self._container_runs(device):
+            self._containers[device] = (raw, pid)
+        self._adopt_tree(raw, pid, started=True)
+        self._adopted[device] = (self._containers[device][0], time.monotonic_ns())
 
     def get(self, raw: int) -> Known | None:
         """Return a session by the kernel side's number."""
@@ -118,6 +129,11 @@ class Sessions:
             self._programs.watch(device, begins=False)
 
     def _begin(self, event: Event) -> None:
+        adopted, when = self._adopted.get(event.device, (0, 0))
+        if event.time < when:
+            # Between the watch and the adoption: as far as can be known the container's own.
+            self._known[event.session] = self._known[adopted]
+            return
         id_ = len(self._known) + 1
         kind: SessionKind = "injected" if self._container_runs(event.device) else "container"
         if kind == "container":
@@ -166,8 +182,7 @@ class Sessions:
         key, self._next_exe = self._next_exe, self._next_exe + _ADOPTED_EXE_STEP
         exe = self._exes[key] = self._exe_path(pid)
         uid, gid = _effective_ids(pid)
-        time = self._clock.now()
-        self._pending.append(Process(self._known[raw].id, pid, exe, uid, gid, time))
+        self._pending.append(Process(self._known[raw].id, pid, exe, uid, gid, self._clock.now()))
         return key
 
     def _exe_path(self, pid: int) -> str | None:

@@ -111,8 +111,10 @@ class Waiting:
         os.write(self._gate, b"\n")
 
     def close(self) -> None:
-        """Let go of it."""
-        os.close(self._gate)
+        """Let go of it; one that was not released exits with this process, not before.
+
+        PID 1's end is this process's too, which may still have to say why nothing was recorded.
+        """
         os.close(self.pidfd)
 
 

@@ -1,4 +1,4 @@
-"""``--container NAME-OR-ID``: attaches to a container that runs already, whoever runs it."""
+"""``--container NAME-OR-ID`` and ``--pid PID``: a container that runs already, whoever runs it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import select
 from collections.abc import Mapping, Sequence
 
+from paredown_agent.commandline import RUNTIMES
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE
-from paredown_agent.target.engines.registry import Engines
+from paredown_agent.target.engines.registry import Engines, Found
+from paredown_agent.target.members import container_id, first_process
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import Record, Session
@@ -21,24 +23,39 @@ class ContainerTarget:
     kind = "container"
     command: tuple[str, ...] = ()
 
-    def __init__(self, name: str, clock: Clock) -> None:
-        """Find the container; raises ParedownError where no runtime has it, or it does not run."""
+    def __init__(self, found: Found | None, pid: int, clock: Clock) -> None:
+        """``pid`` is its first process, ``found`` what an engine knows of it, if one does.
+
+        Raises:
+            ParedownError: it has ended.
+        """
         self._clock = clock
-        self._name = name
-        found = Engines().find(name)
-        self._engine, self._found = found.engine, found.container
-        self.container: str | None = self._found.id
+        self._found = found
+        self._pid = pid
+        self.container: str | None = found.container.id if found else container_id(pid)
         try:
-            self._pidfd = os.pidfd_open(self._found.pid)
+            self._pidfd = os.pidfd_open(pid)
         except OSError as error:
             raise self._error(error) from error
         self._snapshot: list[Record] = []
+
+    @classmethod
+    def by_name(cls, name: str, clock: Clock) -> ContainerTarget:
+        """Find it by name or id; raises ParedownError where no engine runs one, or several do."""
+        found = Engines().find(name)
+        return cls(found, found.container.pid, clock)
+
+    @classmethod
+    def by_process(cls, pid: int, clock: Clock) -> ContainerTarget:
+        """Find the one that a process lives in; raises ParedownError where it lives in none."""
+        first = first_process(pid)
+        return cls(Engines().of_process(first, container_id(first)), first, clock)
 
     def arm(self, recorder: Recorder) -> None:
         """Watch the container's root, then take what its processes hold."""
         try:
             descriptor = os.open(
-                f"/proc/{self._found.pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                f"/proc/{self._pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             )
         except OSError as error:
             raise self._error(error) from error
@@ -46,7 +63,7 @@ class ContainerTarget:
             recorder.watch(descriptor)
         finally:
             os.close(descriptor)
-        self._snapshot = attach(self._found.pid, recorder, self._clock)
+        self._snapshot = attach(self._pid, recorder, self._clock)
 
     def start(self) -> None:
         """Do nothing: it runs."""
@@ -59,7 +76,7 @@ class ContainerTarget:
         """Hand out the snapshot, once."""
         del recorder, ready
         snapshot, self._snapshot = self._snapshot, []
-        return [self._engine.identify(self._found), *snapshot] if snapshot else []
+        return [*self._identified(), *snapshot] if snapshot else []
 
     def owns(self, session: Session) -> bool | None:
         """Say yes: nothing but this container's root is watched."""
@@ -87,15 +104,20 @@ class ContainerTarget:
         """Leave the container alone."""
 
     def source(self) -> str | None:
-        """Return the image's reference as SOURCE."""
-        return f"{self._engine.kind}:{self._found.reference}"
+        """Return the image's reference as SOURCE, where an engine that SOURCE may name has it."""
+        if self._found is None or self._found.engine.kind not in RUNTIMES:
+            return None
+        return f"{self._found.engine.kind}:{self._found.container.reference}"
 
     def close(self) -> None:
         """Let go of the process."""
         os.close(self._pidfd)
 
+    def _identified(self) -> list[Record]:
+        return [self._found.engine.identify(self._found.container)] if self._found else []
+
     def _error(self, error: OSError) -> ParedownError:
+        name = f"container {escape_name(self._found.container.name)}" if self._found else ""
         hint = "run as root" if isinstance(error, PermissionError) else ""
-        return ParedownError(
-            f"cannot attach to container {escape_name(self._name)}: {error.strerror}", hint=hint
-        )
+        what = f"cannot attach to {name or f'process {self._pid}'}"
+        return ParedownError(f"{what}: {error.strerror}", hint=hint)

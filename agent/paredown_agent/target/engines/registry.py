@@ -69,6 +69,16 @@ class Engines:
         causes = [*(said if len(failures) < len(self._engines) else []), *failures.values()]
         raise ParedownError(f"{what}: {'; '.join(causes)}", hint=_LISTING)
 
+    def of_process(self, first: int, id_: str | None) -> Found | None:
+        """Return the running container with that first process or id; None if none is known.
+
+        ``first`` is in the agent's pid namespace, which need not be the engine's.
+        """
+        found = self.running()
+        by_id = [each for each in found if each.container.id == id_]
+        by_pid = [each for each in found if each.container.pid == first]
+        return next(iter([*by_id, *by_pid]), None)
+
     def running(self) -> list[Found]:
         """Return every container that runs; engines that do not answer are left out."""
         return self._ask(lambda engine: engine.running())[0]

@@ -1,0 +1,183 @@
+"""What a process is and holds, from /proc: program, mappings, directories, open files.
+
+Each thread counts that has a table of open files or directories of its own. What no link of /proc
+leads to is told by name alone (files registered with io_uring) or not at all (descriptors on their
+way through a socket).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import platform
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from paredown_agent import statx
+from paredown_agent.mountinfo import Mount, read_mounts, unescape
+from paredown_agent.recorder.classify import open_use, read_head
+from paredown_agent.recorder.paths import FoundPath, Paths
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import decode_name
+from paredown_schemas.trace import How
+
+# include/uapi/linux/kcmp.h; the call's number in asm/unistd.h
+_KCMP_FILES, _KCMP_FS = 2, 3
+_KCMP = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
+_RING = "anon_inode:[io_uring]"
+_REGISTERED = re.compile(rb"^ *\d+: (/.*)$", re.MULTILINE)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """One use of one path; ``status`` is None where only the name could be had."""
+
+    path: FoundPath
+    how: How
+    status: statx.Status | None
+
+
+class Holdings:
+    """Reads what processes hold on one superblock."""
+
+    def __init__(self, mount: Mount, first: int) -> None:
+        """``mount`` is of the superblock; ``first`` knows mounts that others may have left."""
+        self._mount = mount
+        self._first = first
+        self._paths = Paths()
+        self._others: set[int] = set()  # mounts that are none of the superblock's
+        self.unnamed = 0  # files whose path is too long for the kernel to print
+
+    def read(self, pid: int) -> tuple[str | None, list[Held]]:
+        """Return a process's program, where it is known for certain, and all that it holds.
+
+        A process that ends meanwhile holds nothing.
+        """
+        threads = _threads(pid)
+        found: list[Held] = []
+        exe: str | None = None
+        leader = next((thread for thread in threads if _alive(thread)), pid)
+        for link, how in _program(leader):
+            held = list(self._at(link, how, leader))
+            if how == "exec" and len(held) == 1 and not held[0].path.truncated:
+                exe = held[0].path.path
+            found += held
+        for thread in threads:
+            for link, how in _own_tables(thread, leader):
+                found += self._at(link, how, thread)
+        # A program is mapped as well.
+        return exe, [each for each in found if (each.how, each.path.path) != ("library", exe)]
+
+    def _at(self, link: str, how: How, pid: int) -> Iterator[Held]:
+        try:
+            fd = os.open(link, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            status = statx.status(fd)
+            if self._is_on(fd, status, pid):
+                used = _use(link, how, status)
+                for path in self._find(fd, status, pid):
+                    yield Held(path, used, status)
+            elif "/fd/" in link and os.readlink(link) == _RING:
+                yield from self._registered(link, pid)
+        except (OSError, ParedownError):
+            return  # it ended
+        finally:
+            os.close(fd)
+
+    def _is_on(self, fd: int, status: statx.Status, pid: int) -> bool:
+        """By mount: an overlay's files may have device numbers of their own."""
+        if status.mount in self._others:
+            return False
+        mount = self._paths.mount(fd, status, (pid, self._first))
+        device = status.device if mount is None else mount.device
+        if device != self._mount.device:
+            self._others.add(status.mount)
+            return False
+        return True
+
+    def _find(self, fd: int, status: statx.Status, pid: int) -> tuple[FoundPath, ...]:
+        found = self._paths.find(fd, status, (pid, self._first))
+        self.unnamed += not found
+        return found
+
+    def _registered(self, link: str, pid: int) -> Iterator[Held]:
+        """What a ring's fdinfo names, which is whole paths since Linux 6.? (io_uring/fdinfo.c)."""
+        text = Path(link.replace("/fd/", "/fdinfo/")).read_bytes()
+        mounts = read_mounts(pid)
+        files = text.partition(b"UserFiles:")[2].partition(b"UserBufs:")[0]
+        for name in _REGISTERED.findall(files):
+            located = mounts.locate(decode_name(unescape(name)))
+            if located is not None and located.mount.device == self._mount.device:
+                yield Held(FoundPath(located.path), "read", None)
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return []
+
+
+def _alive(thread: int) -> bool:
+    """Say whether it has a program: a leader that ended before its threads has none."""
+    try:
+        os.readlink(f"/proc/{thread}/exe")
+    except OSError:
+        return False
+    return True
+
+
+def _program(pid: int) -> Iterator[tuple[str, How]]:
+    yield f"/proc/{pid}/exe", "exec"
+    for name in _list(f"/proc/{pid}/map_files"):
+        yield f"/proc/{pid}/map_files/{name}", "library"
+
+
+def _own_tables(thread: int, leader: int) -> Iterator[tuple[str, How]]:
+    """What a thread does not share with the leader, and all that the leader has."""
+    if thread == leader or not _share(thread, leader, _KCMP_FS):
+        yield f"/proc/{thread}/cwd", "directory"
+        yield f"/proc/{thread}/root", "directory"
+    if thread == leader or not _share(thread, leader, _KCMP_FILES):
+        for name in _list(f"/proc/{thread}/fd"):
+            yield f"/proc/{thread}/fd/{name}", "read"
+
+
+def _share(thread: int, leader: int, table: int) -> bool:
+    """Ask kcmp(2); what it cannot tell, as in a kernel without it, is read twice."""
+    return _KCMP is not None and _libc.syscall(_KCMP, thread, leader, table, 0, 0) == 0
+
+
+def _list(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def _use(link: str, how: How, status: statx.Status) -> How:
+    if stat.S_ISDIR(status.mode):
+        return "directory"
+    if how == "read" and os.lstat(link).st_mode & stat.S_IWUSR:
+        return "write"
+    if how == "library":
+        return _mapped_use(link) if stat.S_ISREG(status.mode) else "read"
+    return how
+
+
+def _mapped_use(link: str) -> How:
+    try:
+        fd = os.open(link, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return "read"
+    try:
+        return open_use(read_head(fd))
+    finally:
+        os.close(fd)
