@@ -6,7 +6,6 @@ Constants and structures are linux/fanotify.h's.
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import errno
 import os
 import resource
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ctypes import c_char_p, c_int, c_uint, c_uint64
 from pathlib import Path
+from typing import NamedTuple
 
 from paredown_schemas.errors import ParedownError
 
@@ -48,7 +48,9 @@ _IGNORE_FLAGS = (
 )
 _PINNING_MARKS = 16384
 
-_METADATA = struct.Struct("=IBBHQii")
+# Every event has this length: nothing that would follow it is asked for. Length and version are
+# skipped; mask, descriptor and pid are taken.
+_METADATA = struct.Struct("=8xQii")
 # Each event of a read opens a descriptor: more at a time than the limit allows are lost.
 _BATCH = 256
 _QUEUE_LIMIT = Path("/proc/sys/fs/fanotify/max_queued_events")
@@ -58,8 +60,7 @@ _libc.fanotify_init.argtypes = [c_uint, c_uint]
 _libc.fanotify_mark.argtypes = [c_int, c_uint, c_uint64, c_int, c_char_p]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event. ``fd`` is the receiver's to close; negative: no descriptor, or -errno."""
 
     mask: int
@@ -125,7 +126,7 @@ class Group:
             raw = os.read(self.fd, self._batch * _METADATA.size)
         except BlockingIOError:
             return ()
-        return tuple(_parse(raw))
+        return [Event._make(fields) for fields in _METADATA.iter_unpack(raw)]
 
     @property
     def batch(self) -> int:
@@ -208,11 +209,3 @@ def _queue_limit(events: int) -> Iterator[None]:
         yield
     finally:
         _QUEUE_LIMIT.write_text(before, "ascii")
-
-
-def _parse(raw: bytes) -> Iterator[Event]:
-    offset = 0
-    while offset < len(raw):
-        length, _, _, _, mask, fd, pid = _METADATA.unpack_from(raw, offset)
-        yield Event(mask, fd, pid)
-        offset += length

@@ -40,7 +40,6 @@ def test_places_a_name_in_its_superblock(
 
 
 def test_a_name_may_end_as_deleted_ones_do() -> None:
-    assert _readings("/a", 1) == ("/a",)
     assert _readings("/a (deleted)", 0) == ("/a",)
     assert _readings("/a (deleted) (deleted)", 0) == ("/a (deleted)",)
     assert _readings("/a (deleted)", 1) == ("/a", "/a (deleted)")

@@ -10,12 +10,11 @@ the reading of the event, milliseconds in general, is recorded by its new name.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import select
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from paredown_agent import statx
 from paredown_agent.fanotify import (
@@ -28,17 +27,12 @@ from paredown_agent.fanotify import (
     Group,
 )
 from paredown_agent.recorder.attach import SESSIONS
+from paredown_agent.recorder.attribution import EXEC_TIME, Attribution, Caller
 from paredown_agent.recorder.base import Clock, Probe
-from paredown_agent.recorder.classify import (
-    AFTER_OTHER,
-    exec_use,
-    file_kind,
-    open_use,
-    read_head,
-)
+from paredown_agent.recorder.classify import file_kind, open_use, read_head
 from paredown_agent.recorder.paths import FoundPath, Paths
-from paredown_agent.recorder.programs import Programs, TaskState
-from paredown_agent.recorder.seen import Seen
+from paredown_agent.recorder.programs import Programs
+from paredown_agent.recorder.seen import LOOKS, Looks, Seen
 from paredown_agent.recorder.sessions import Known, SessionKeeper, Sessions
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, How, Loss, Record
@@ -46,18 +40,14 @@ from paredown_schemas.trace import File, How, Loss, Record
 _MASK = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_ONDIR
 _QUEUE = 262144
 _RING = 1 << 20
-# An exec is over within this time after it opened its file (ns), however slow the disk.
-_HOLD = 10_000_000_000
 _MAX_HELD = 1024
 # Half of what the kernel side remembers: from then on an unknown process may be a forgotten one.
 _MAX_EXITS = 4096
 # Between two looks at the rest of the loop.
-_BATCHES = 64
+_BATCHES = 16
 _SEEN = 1 << 18
-_MAX_EXECS = 4096
-# What a run makes it often renames at once: so many events are taken before its inode is ignored.
-_LOOKS = 16
-_MAX_MADE = 65536
+# What a run makes it often renames at once: some events are taken before its inode is ignored.
+_LOOKED_AT = 1 << 14
 
 
 def probe() -> Probe:
@@ -76,16 +66,6 @@ def open_recorder(clock: Clock) -> FanotifyRecorder:
         ParedownError: the host cannot; ``probe`` says the same.
     """
     return FanotifyRecorder(clock)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _ExecOpen:
-    """The files that a process's last execs opened, while its state said ``since``."""
-
-    since: int
-    time: int
-    after: str
-    paths: frozenset[str]
 
 
 class FanotifyRecorder(SessionKeeper):
@@ -108,11 +88,12 @@ class FanotifyRecorder(SessionKeeper):
         self._poll.register(self._programs.fileno(), select.EPOLLIN)
         self._seen = Seen(_SEEN)
         self._held: list[tuple[int, Event]] = []
-        self._exec_opens: dict[int, _ExecOpen] = {}
-        self._empty = time.monotonic_ns()  # every event before it has been read
-        self._exits = 0  # until then
+        self._attribution = Attribution(self._sessions)
+        self._callers: dict[int, Caller | None] = {}  # of one batch
+        self._now = 0  # of the run, when the batch was read
+        self._exits = 0  # when the queue was empty
         self._unknown = 0  # events of processes of no session since then
-        self._made: dict[tuple[int, int], int] = {}  # events of files that the run made or changed
+        self._looks = Looks(_LOOKED_AT)  # at files that the run made or changed
 
     def watch(self, directory: int) -> bool:
         """See ``Recorder``."""
@@ -160,6 +141,7 @@ class FanotifyRecorder(SessionKeeper):
     def _read_batch(self, records: list[Record]) -> bool:
         """Read and attribute one batch; say whether more may wait."""
         before = time.monotonic_ns()
+        self._now = self._clock.since(before)
         try:
             batch = self._group.read()
         except OSError as error:
@@ -168,41 +150,50 @@ class FanotifyRecorder(SessionKeeper):
         # After the batch: whoever caused its events is known by now, unless still inside exec.
         self._sessions.take(self._programs.events())
         records += self._sessions.records()
+        self._callers.clear()
+        if self._held:
+            for event in self._release_held(before):
+                self._take(event, before, records)
         setup = _before_exec(batch)
-        for event in self._release_held(before):
-            records += self._take(event, before, setup=False)
         for index, event in enumerate(batch):
-            records += self._take(event, before, setup=index < setup.get(event.pid, 0))
+            self._take(event, before, records, early=index < setup.get(event.pid, 0))
         if len(batch) < self._group.batch:
-            records += self._catch_up(before)
+            self._catch_up(before, records)
             return False
         return True
 
-    def _catch_up(self, now: int) -> list[Loss]:
+    def _catch_up(self, now: int, records: list[Record]) -> None:
         """The queue is empty."""
         exits = self._programs.exits()
-        forgotten = self._unknown if exits - self._exits > _MAX_EXITS else 0
-        self._empty, self._exits, self._unknown = now, exits, 0
-        return [self._loss("ended processes", forgotten)] if forgotten else []
+        if self._unknown and exits - self._exits > _MAX_EXITS:
+            records.append(self._loss("ended processes", self._unknown))
+        self._attribution.empty, self._exits, self._unknown = now, exits, 0
 
-    def _take(self, event: Event, now: int, *, setup: bool) -> list[Record]:
-        """``setup``: the same process opens its program later in the queue."""
+    def _take(self, event: Event, now: int, records: list[Record], *, early: bool = False) -> None:
+        """``early``: the same process opens its program later in the queue."""
         if event.fd < 0:
-            return [self._no_descriptor(event)]
-        state = self._programs.find(event.pid) if event.pid else None
-        known = self._sessions.get(state.session) if state else None
-        unknown = state is None or known is None
-        if unknown and self._may_begin_session(event):
-            return self._hold(event, now)
+            records.append(self._no_descriptor(event))
+            return
+        caller = self._caller(event.pid)
+        if caller is None and self._may_begin_session(event):
+            self._hold(event, now, records)
+            return
         try:
-            if state is None or known is None:
+            if caller is None:
                 self._unknown += 1
-                return []
-            if self._is_setup(event, state, known, setup=setup):
-                return []
-            return list(self._use(event, state, known))
+            elif not self._attribution.is_setup(event, caller, early=early):
+                self._use(event, caller, records)
         finally:
             os.close(event.fd)
+
+    def _caller(self, pid: int) -> Caller | None:
+        """Each process is asked for once in a batch."""
+        try:
+            return self._callers[pid]
+        except KeyError:
+            state = self._programs.find(pid) if pid else None
+            caller = self._callers[pid] = self._attribution.caller(state)
+            return caller
 
     def _no_descriptor(self, event: Event) -> Loss:
         if event.mask & FAN_Q_OVERFLOW:
@@ -213,12 +204,12 @@ class FanotifyRecorder(SessionKeeper):
         """A session's first program is opened before the exec that begins the session ends."""
         return bool(event.mask & FAN_OPEN_EXEC and self._sessions.begins and event.pid)
 
-    def _hold(self, event: Event, now: int) -> list[Record]:
+    def _hold(self, event: Event, now: int, records: list[Record]) -> None:
         if len(self._held) >= _MAX_HELD:
             os.close(event.fd)
-            return [self._loss("execs under way", 1)]
-        self._held.append((now + _HOLD, event))
-        return []
+            records.append(self._loss("execs under way", 1))
+        else:
+            self._held.append((now + EXEC_TIME, event))
 
     def _release_held(self, now: int) -> list[Event]:
         ready = [event for _, event in self._held if self._programs.find(event.pid)]
@@ -237,90 +228,47 @@ class FanotifyRecorder(SessionKeeper):
             os.close(event.fd)
         self._held.clear()
 
-    def _is_setup(self, event: Event, state: TaskState, known: Known, *, setup: bool) -> bool:
-        """Before its session's first exec a process is a runtime, or the agent, that sets up."""
-        if event.mask & FAN_OPEN_EXEC:
-            return False
-        began = state.previous_exe == 0 and state.since > self._empty
-        return state.exe == 0 or (setup and began and known.kind != "injected")
-
-    def _use(self, event: Event, state: TaskState, known: Known) -> Iterator[Record]:
+    def _use(self, event: Event, caller: Caller, records: list[Record]) -> None:
         status = statx.status(event.fd)
-        found = self._paths.find(event.fd, status, (event.pid, known.leader))
+        found = self._paths.find(event.fd, status, (event.pid, caller.known.leader))
         if not found:
-            yield self._loss("path longer than 4095 bytes", 1)
-        for how in self._hows(event, status, state, found):
-            exe = self._exe(event, state, found, how)
-            for path in found:
-                yield from self._record(path, how, status, known, exe)
-        self._ignore(event, status, known)
+            records.append(self._loss("path longer than 4095 bytes", 1))
+        for how in self._hows(event, status, caller, found):
+            exe = self._attribution.exe(event, caller, found, how)
+            records += [
+                self._file(path, how, status, caller.known, exe)
+                for path in found
+                if self._seen.add((caller.known.id, path.path, how, exe))
+            ]
+        self._ignore(event, status, caller.known)
 
     def _hows(
-        self, event: Event, status: statx.Status, state: TaskState, found: tuple[FoundPath, ...]
-    ) -> Iterator[How]:
-        regular = stat.S_ISREG(status.mode)
+        self, event: Event, status: statx.Status, caller: Caller, found: Sequence[FoundPath]
+    ) -> list[How]:
+        hows: list[How] = []
         if event.mask & FAN_OPEN_EXEC:
-            yield self._exec_use(event, state, found)
+            head = read_head(event.fd)
+            hows.append(self._attribution.exec_use(event.pid, caller, head, found))
         elif event.mask & FAN_OPEN:
             if stat.S_ISDIR(status.mode):
-                yield "directory"
+                hows.append("directory")
             else:
-                yield open_use(read_head(event.fd)) if regular else "read"
+                library = _may_be_library(status, found)
+                hows.append(open_use(read_head(event.fd)) if library else "read")
         if event.mask & FAN_CLOSE_WRITE:
-            yield "write"
+            hows.append("write")
+        return hows
 
-    def _exec_use(self, event: Event, state: TaskState, found: tuple[FoundPath, ...]) -> How:
-        before = self._exec_opens.get(event.pid)
-        same_exec = before is not None and before.since == state.since
-        how, after = exec_use(
-            read_head(event.fd), before.after if before and same_exec else AFTER_OTHER
-        )
-        paths = {path.path for path in found}
-        if before and same_exec:
-            paths |= before.paths
-        if len(self._exec_opens) >= _MAX_EXECS:
-            self._exec_opens.clear()
-        now = time.monotonic_ns()
-        self._exec_opens[event.pid] = _ExecOpen(state.since, now, after, frozenset(paths))
-        return how
-
-    def _exe(
-        self, event: Event, state: TaskState, found: tuple[FoundPath, ...], how: How
-    ) -> str | None:
-        """An event has no time: a process that exec'd since the queue was empty may be either."""
-        exe, previous = self._sessions.exe(state.exe), self._sessions.exe(state.previous_exe)
-        if state.since <= self._empty or state.exe == state.previous_exe:
-            return exe
-        if state.previous_since > self._empty:
-            return None
-        # One exec since: it lies right behind the opening of its own program in the queue.
-        if event.mask & FAN_OPEN_EXEC:
-            this_exec = how == "loader" or any(path.path == exe for path in found)
-            return previous if this_exec else None
-        return exe if self._was_opened(event.pid, exe, state) else None
-
-    def _was_opened(self, pid: int, exe: str | None, state: TaskState) -> bool:
-        opened = self._exec_opens.get(pid)
-        return (
-            opened is not None
-            and exe in opened.paths
-            and opened.since in (state.previous_since, state.since)
-            and time.monotonic_ns() - opened.time < _HOLD
-        )
-
-    def _record(
+    def _file(
         self, path: FoundPath, how: How, status: statx.Status, known: Known, exe: str | None
-    ) -> Iterator[File]:
-        key = (known.id, path.path, how, exe)
-        if not self._seen.add(key):
-            return
-        yield File(
+    ) -> File:
+        return File(
             path=path.path,
             how=how,
             kind=file_kind(status.mode),
             session=known.id,
             exe=exe,
-            time=self._clock.now(),
+            time=self._now,
             size=status.size,
             mtime=status.mtime,
             device=status.device,
@@ -331,30 +279,28 @@ class FanotifyRecorder(SessionKeeper):
 
     def _ignore(self, event: Event, status: statx.Status, known: Known) -> None:
         """Not for what a plan may leave out, nor where a second name is still to be seen."""
-        regular = stat.S_ISREG(status.mode)
-        if known.kind == "injected" or (regular and status.links > 1) or self._is_new(status):
+        directory = stat.S_ISDIR(status.mode)
+        if known.kind == "injected" or (status.links > 1 and not directory):
+            return
+        if status.ctime >= self._clock.epoch and self._looks.add(status[5:7]) < LOOKS:
             return
         mask = event.mask & (FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE)
         if mask & FAN_OPEN_EXEC:
             # Every exec is an open as well, which would read as one by hand.
             mask |= FAN_OPEN
-        self._group.ignore(event.fd, mask | (FAN_ONDIR if stat.S_ISDIR(status.mode) else 0))
-
-    def _is_new(self, status: statx.Status) -> bool:
-        """Say whether the run made or changed this file, and it may yet get another name."""
-        if status.ctime < self._clock.epoch:
-            return False
-        if len(self._made) >= _MAX_MADE:
-            self._made.clear()
-        key = (status.device, status.inode)
-        self._made[key] = self._made.get(key, 0) + 1
-        return self._made[key] < _LOOKS
+        self._group.ignore(event.fd, mask | (FAN_ONDIR if directory else 0))
 
     def _losses(self) -> list[Loss]:
         return [self._loss(where, count) for where, count in self._programs.losses()]
 
     def _loss(self, where: str, count: int | None) -> Loss:
-        return Loss(where, count, self._clock.now())
+        return Loss(where, count, self._now)
+
+
+def _may_be_library(status: statx.Status, found: Sequence[FoundPath]) -> bool:
+    """Other files are not read: that takes time, and wakes disks for what nobody else reads."""
+    executable = bool(status.mode & 0o111) or any(".so" in path.path for path in found)
+    return executable and stat.S_ISREG(status.mode)
 
 
 def _before_exec(batch: Sequence[Event]) -> dict[int, int]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import os
+from typing import NamedTuple
 
 from paredown_agent import statx
 from paredown_agent.mountinfo import Mount, is_below, path_in_superblock, read_mounts
@@ -16,11 +18,10 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name
 
 DELETED = " (deleted)"
-_MAX_MOUNTS = 16384
+_MAX_MOUNTS = 4096
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FoundPath:
+class FoundPath(NamedTuple):
     """A path inside a superblock; ``truncated`` if it lacks its beginning."""
 
     path: str
@@ -67,12 +68,14 @@ class Paths:
         """
         mount = self.mount(fd, status, pids)
         try:
-            name = decode_name(os.readlink(b"/proc/self/fd/%d" % fd))
+            name = decode_name(os.readlink(b"%d" % fd, dir_fd=_descriptors(os.getpid())))
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             return ()
         root = self._roots.get(status.mount)
+        if not name.endswith(DELETED):
+            return (_place(mount, root, name),)
         return tuple(_place(mount, root, reading) for reading in _readings(name, status.links))
 
     def mount(self, fd: int, status: statx.Status, pids: tuple[int, ...]) -> Mount | None:
@@ -103,6 +106,12 @@ class Paths:
         return found
 
 
+@functools.cache
+def _descriptors(_process: int) -> int:
+    """Return the open /proc/self/fd of this process: walking there takes as long as the rest."""
+    return os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 def _bound(table: dict[int, Mount] | dict[int, str] | set[int]) -> None:
     if len(table) >= _MAX_MOUNTS:
         table.clear()
@@ -110,13 +119,13 @@ def _bound(table: dict[int, Mount] | dict[int, str] | set[int]) -> None:
 
 def _readings(name: str, links: int) -> tuple[str, ...]:
     """The kernel marks a name that is gone by a suffix, which a real name may have as well."""
-    if not name.endswith(DELETED):
-        return (name,)
     stripped = name.removesuffix(DELETED)
     return (stripped,) if links == 0 else (stripped, name)
 
 
 def _place(mount: Mount | None, root: str | None, name: str) -> FoundPath:
+    if mount is not None and mount.root == mount.mount_point == "/":
+        return FoundPath(name)
     if mount is not None and is_below(name, mount.mount_point):
         return FoundPath(path_in_superblock(mount, name))
     root = root if mount is None else mount.root

@@ -1,4 +1,4 @@
-"""What has been met before, remembered in a fixed amount of memory."""
+"""What was met before, and how often, remembered in a fixed amount of memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,31 @@ class Seen:
         ways = self._table[start : start + _WAYS]
         if digest in ways:
             return False
-        self.forgot |= ways.pop() != 0
-        ways.insert(0, digest)
-        self._table[start : start + _WAYS] = ways
+        if 0 in ways:
+            start += ways.index(0)
+        else:
+            start += digest >> 60 & _WAYS - 1
+            self.forgot = True
+        self._table[start] = digest
         return True
+
+
+LOOKS = 15  # what four bits count
+
+
+class Looks:
+    """Counts up to ``LOOKS`` how often something was met; what was forgotten begins anew."""
+
+    def __init__(self, entries: int) -> None:
+        """``entries`` is a power of two; each takes 8 bytes, the lowest four bits the count."""
+        self._table = array("Q", bytes(8 * entries))
+        self._mask = entries - 1
+
+    def add(self, key: Hashable) -> int:
+        """Return how often ``key`` was met, this time included."""
+        digest = hash(key) & 0xFFFF_FFFF_FFFF_FFF0
+        slot = digest >> 4 & self._mask
+        held = self._table[slot]
+        count = min((held & LOOKS) + 1, LOOKS) if held & ~LOOKS == digest else 1
+        self._table[slot] = digest | count
+        return count
