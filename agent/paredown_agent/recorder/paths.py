@@ -10,6 +10,8 @@ import dataclasses
 import errno
 import functools
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from paredown_agent import statx
@@ -19,6 +21,7 @@ from paredown_schemas.names import decode_name
 
 DELETED = " (deleted)"
 _MAX_MOUNTS = 4096
+_MAX_THREADS = 64
 
 
 class FoundPath(NamedTuple):
@@ -35,21 +38,27 @@ class Paths:
         self._mounts: dict[int, Mount] = {}  # by the mount id of statx
         self._learned: dict[int, Mount] = {}  # by the mount id of mountinfo
         self._roots: dict[int, str] = {}  # by the mount id of statx: what part it shows
-        self._gone: set[int] = set()  # nobody is left to ask for these
+        self._asked: set[tuple[int, tuple[int, ...]]] = set()  # in vain, by the mount id of statx
 
-    def learn(self, pid: int | str) -> bool:
-        """Read the mounts that a process sees, while it lives; say whether it did."""
+    def learn(self, process: int | str) -> Mapping[int, Mount]:
+        """Return the mounts that a process, or a thread ("PID/task/TID"), sees, by mountinfo's id.
+
+        There are none when it has ended.
+        """
         try:
-            root = decode_name(os.readlink(f"/proc/{pid}/root".encode()))
-            table = read_mounts(pid)
+            root = decode_name(os.readlink(f"/proc/{process}/root".encode()))
+            table = read_mounts(process)
         except (OSError, ParedownError):
-            return False
+            return {}
         # Mount points are counted from the process's own root, names of descriptors are not.
         prefix = root.rstrip("/")
+        found = {}
         for mount in table.mounts:
             point = (prefix + mount.mount_point).rstrip("/") or "/"
-            self._learned[mount.id] = dataclasses.replace(mount, mount_point=point)
-        return True
+            found[mount.id] = dataclasses.replace(mount, mount_point=point)
+        _bound(self._learned)
+        self._learned.update(found)
+        return found
 
     def keep_root(self, mount: int, root: str) -> None:
         """Keep what the kernel side told: the path inside its superblock that a mount shows."""
@@ -66,13 +75,15 @@ class Paths:
         ``pids`` are processes to ask for mounts that are not known yet. Nothing is returned for a
         path of 4,096 bytes and more, which the kernel does not print.
         """
-        mount = self.mount(fd, status, pids)
         try:
             name = decode_name(os.readlink(b"%d" % fd, dir_fd=_descriptors(os.getpid())))
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             return ()
+        mount = self._mounts.get(status.mount)
+        if mount is None or not _holds(mount, name, certain=status.unique):
+            mount = self._ask(fd, status, pids) or self._recall(fd, status, name)
         root = self._roots.get(status.mount)
         if not name.endswith(DELETED):
             return (_place(mount, root, name),)
@@ -86,24 +97,29 @@ class Paths:
         return self._mounts.get(status.mount) or self._ask(fd, status, pids)
 
     def _ask(self, fd: int, status: statx.Status, pids: tuple[int, ...]) -> Mount | None:
-        if status.mount in self._gone:
+        """While ``fd`` is open no other mount can have the number of its mount."""
+        if (status.mount, pids) in self._asked:
             return None
-        number = statx.status(fd, unique=False).mount if status.unique else status.mount
-        # What was learned before may be of another mount with this number: the last resort.
-        found = self._learned.pop(number, None)
-        processes: tuple[int | str, ...] = (*pids, "self")
-        for pid in processes:
-            if self.learn(pid) and number in self._learned:
-                found = self._learned[number]
-                break
-        if found is not None:
-            _bound(self._mounts)
-            _bound(self._learned)
-            self._mounts[status.mount] = self._learned[number] = found
-        elif status.unique and not any(os.path.exists(f"/proc/{pid}") for pid in pids):
-            _bound(self._gone)
-            self._gone.add(status.mount)
-        return found
+        number = _number(fd, status)
+        for process in _processes(pids):
+            mount = self.learn(process).get(number)
+            if mount is not None:
+                _bound(self._mounts)
+                self._mounts[status.mount] = mount
+                return mount
+        if status.unique:
+            _bound(self._asked)
+            self._asked.add((status.mount, pids))
+        return None
+
+    def _recall(self, fd: int, status: statx.Status, name: str) -> Mount | None:
+        """Nobody has the mount any more; one that had its number once may be another."""
+        mount = self._mounts.get(status.mount)
+        if mount is None or not status.unique:
+            mount = mount or self._learned.get(_number(fd, status))
+            if mount is not None and (mount.mount_point == "/" or not _is_at(mount, name)):
+                return None
+        return mount
 
 
 @functools.cache
@@ -112,7 +128,36 @@ def _descriptors(_process: int) -> int:
     return os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _bound(table: dict[int, Mount] | dict[int, str] | set[int]) -> None:
+def _holds(mount: Mount, name: str, *, certain: bool) -> bool:
+    """Say whether what was learned of a mount still places ``name``: it may have moved, or gone.
+
+    Not ``certain``: another mount may have got its number since. One of a whole superblock is a
+    container's root, and outlives what is in it.
+    """
+    return _is_at(mount, name) and (certain or mount.root == "/")
+
+
+def _is_at(mount: Mount, name: str) -> bool:
+    return is_below(name, mount.mount_point)
+
+
+def _number(fd: int, status: statx.Status) -> int:
+    """Return the mount id as mountinfo has it."""
+    return statx.status(fd, unique=False).mount if status.unique else status.mount
+
+
+def _processes(pids: tuple[int, ...]) -> Iterator[int | str]:
+    """Whom to ask: a thread may have a mount namespace of its own, or be all that is left."""
+    yield from pids
+    yield "self"
+    for pid in pids:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task")[:_MAX_THREADS]:
+                if thread != str(pid):
+                    yield f"{pid}/task/{thread}"
+
+
+def _bound(table: dict[int, Mount] | dict[int, str] | set[tuple[int, tuple[int, ...]]]) -> None:
     if len(table) >= _MAX_MOUNTS:
         table.clear()
 
@@ -126,7 +171,7 @@ def _readings(name: str, links: int) -> tuple[str, ...]:
 def _place(mount: Mount | None, root: str | None, name: str) -> FoundPath:
     if mount is not None and mount.root == mount.mount_point == "/":
         return FoundPath(name)
-    if mount is not None and is_below(name, mount.mount_point):
+    if mount is not None and _is_at(mount, name):
         return FoundPath(path_in_superblock(mount, name))
     root = root if mount is None else mount.root
     if root is None:
