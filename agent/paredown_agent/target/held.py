@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from paredown_agent import statx
-from paredown_agent.mountinfo import Mount, read_mounts, unescape
+from paredown_agent.mountinfo import Mount, is_below, path_in_superblock, unescape
 from paredown_agent.recorder.classify import open_use, read_head
 from paredown_agent.recorder.paths import FoundPath, Paths
-from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name
 from paredown_schemas.trace import How
 
@@ -59,19 +58,18 @@ class Holdings:
         A process that ends meanwhile holds nothing.
         """
         threads = _threads(pid)
-        found: list[Held] = []
-        exe: str | None = None
         leader = next((thread for thread in threads if _alive(thread)), pid)
-        for link, how in _program(leader):
-            held = list(self._at(link, how, leader))
-            if how == "exec" and len(held) == 1 and not held[0].path.truncated:
-                exe = held[0].path.path
-            found += held
+        program = list(self._at(f"/proc/{leader}/exe", "exec", leader))
+        certain = len(program) == 1 and not program[0].path.truncated
+        exe = program[0].path.path if certain else None
+        found = program
+        for name in _list(f"/proc/{leader}/map_files"):
+            mapped = self._at(f"/proc/{leader}/map_files/{name}", "library", leader)
+            found += [each for each in mapped if each.path.path != exe]  # which is mapped as well
         for thread in threads:
             for link, how in _own_tables(thread, leader):
                 found += self._at(link, how, thread)
-        # A program is mapped as well.
-        return exe, [each for each in found if (each.how, each.path.path) != ("library", exe)]
+        return exe, found
 
     def _at(self, link: str, how: How, pid: int) -> Iterator[Held]:
         try:
@@ -86,7 +84,7 @@ class Holdings:
                     yield Held(path, used, status)
             elif "/fd/" in link and os.readlink(link) == _RING:
                 yield from self._registered(link, pid)
-        except (OSError, ParedownError):
+        except OSError:
             return  # it ended
         finally:
             os.close(fd)
@@ -108,14 +106,16 @@ class Holdings:
         return found
 
     def _registered(self, link: str, pid: int) -> Iterator[Held]:
-        """What a ring's fdinfo names, which is whole paths since Linux 6.? (io_uring/fdinfo.c)."""
+        """What a ring's fdinfo names by whole paths (io_uring/fdinfo.c; older kernels don't)."""
         text = Path(link.replace("/fd/", "/fdinfo/")).read_bytes()
-        mounts = read_mounts(pid)
+        mounts = list(self._paths.learn(pid).values())
         files = text.partition(b"UserFiles:")[2].partition(b"UserBufs:")[0]
-        for name in _REGISTERED.findall(files):
-            located = mounts.locate(decode_name(unescape(name)))
-            if located is not None and located.mount.device == self._mount.device:
-                yield Held(FoundPath(located.path), "read", None)
+        for escaped in _REGISTERED.findall(files):
+            name = decode_name(unescape(escaped))
+            above = [mount for mount in mounts if is_below(name, mount.mount_point)]
+            mount = max(reversed(above), key=lambda each: len(each.mount_point), default=None)
+            if mount is not None and mount.device == self._mount.device:
+                yield Held(FoundPath(path_in_superblock(mount, name)), "read", None)
 
 
 def _threads(pid: int) -> list[int]:
@@ -132,12 +132,6 @@ def _alive(thread: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _program(pid: int) -> Iterator[tuple[str, How]]:
-    yield f"/proc/{pid}/exe", "exec"
-    for name in _list(f"/proc/{pid}/map_files"):
-        yield f"/proc/{pid}/map_files/{name}", "library"
 
 
 def _own_tables(thread: int, leader: int) -> Iterator[tuple[str, How]]:

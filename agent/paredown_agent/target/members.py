@@ -101,9 +101,15 @@ class Container:
         self._namespace = namespace
         self._device = (root_of(first) or (0, 0))[0]
         self._pid_namespace = namespace_of(first, "pid")
+        self._above = _ancestors(first)
 
     def has(self, pid: int) -> bool:
-        """Say whether a process shares its mount namespace, or has its superblock as root."""
+        """Say whether a process shares its mount namespace, or has its superblock as root.
+
+        Who made the container may share its mount namespace too, as unshare(1) does: not of it.
+        """
+        if pid in self._above:
+            return False
         root = root_of(pid)
         own = root is not None and root[0] == self._device
         return own or namespace_of(pid, "mnt") == self._namespace
@@ -152,6 +158,14 @@ def namespace_of(pid: int, kind: str) -> int | None:
 
 def _own_roots() -> set[Root | None]:
     return {root_of(_INIT), root_of(os.getpid())}
+
+
+def _ancestors(pid: int) -> set[int]:
+    processes, found = relatives(), set[int]()
+    while (relative := processes.get(pid)) is not None and relative.parent not in found:
+        pid = relative.parent
+        found.add(pid)
+    return found
 
 
 def _top(pid: int, processes: Mapping[int, Relative]) -> int:
