@@ -144,6 +144,8 @@ def _programs() -> Iterator[Check]:
         ("runc", "for --rootfs: apt-get install runc"),
         ("docker", "for docker run and --container: apt-get install docker.io"),
         ("podman", "for podman run and --container: apt-get install podman"),
+        ("ctr", "for --container with containerd, where it runs: apt-get install containerd"),
+        ("crictl", "for --container with CRI-O, where it runs: comes with it or with cri-tools"),
     )
     for name, hint in wanted:
         found = shutil.which(name, path=path) or ""
