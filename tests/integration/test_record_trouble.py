@@ -143,9 +143,11 @@ _NO_TRACEFS = "umount -q /sys/kernel/tracing /sys/kernel/debug/tracing"
 
 @pytest.mark.parametrize("recorder", RECORDERS)
 def test_nobody_need_mount_tracefs(
-    recording: None, nginx_rootfs: Path, tmp_path: Path, recorder: str
+    recording: None, nginx_rootfs: Path, tmp_path: Path, recorder: str, require: Require
 ) -> None:
     del recording
+    works = RECORDERS[recorder].probe()
+    require(works.works, works.why)
     agent = f"{sys.executable} -m paredown_agent"
     options = f"-o {tmp_path}/trace --recorder {recorder} --rootfs {nginx_rootfs}"
     script = f"{_NO_TRACEFS}; {agent} doctor; {agent} record {options} -- cat /etc/issue"
