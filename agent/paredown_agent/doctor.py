@@ -15,6 +15,7 @@ from typing import Any
 from paredown_agent import libbpf
 from paredown_agent.recorder.registry import probe_all
 from paredown_agent.tracepoints import Tracepoints
+from paredown_agent.trampolines import try_ring_buffer, try_trampoline
 from paredown_schemas.errors import ParedownError
 
 FORMAT = "paredown-doctor"
@@ -23,13 +24,6 @@ VERSION = 1
 # include/uapi/linux/capability.h
 _SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
 _GRANT = "run as root, or grant it: docker run --cap-add"
-# include/uapi/linux/bpf.h
-_MAP_RINGBUF = 27
-_PROG_TRACING = 26
-_TRACE_FENTRY = 24
-_PAGE = 4096
-# r0 = 0; exit
-_RETURN_ZERO = bytes.fromhex("b7000000000000009500000000000000")
 # include/uapi/linux/fanotify.h
 _CLASS_NOTIF, _MARK_ADD, _MARK_FILESYSTEM, _FAN_OPEN = 0, 1, 0x100, 0x20
 _MARK_IGNORED, _MARK_EVICTABLE = 0x20, 0x200
@@ -95,13 +89,12 @@ def _bpf() -> Iterator[Check]:
     yield _check("libbpf", not missing, "found", "on Debian and Ubuntu: apt-get install libbpf1")
     if missing:
         return
-    library = libbpf.open_library()
-    ring = _try(lambda: _ring_buffer(library))
+    ring = _try(try_ring_buffer)
     older = "" if not ring else "Linux 5.8 or later"
     refused = ring == os.strerror(errno.EPERM)
     yield Check("ring buffer", not ring, ring or "works", f"{_GRANT}=BPF" if refused else older)
-    trampoline = _try(lambda: _trampoline(library))
-    hint = "no recorder needs them yet" if trampoline else ""
+    trampoline = _try(try_trampoline)
+    hint = "only ebpf-trampolines needs them" if trampoline else ""
     yield Check("trampolines", not trampoline, trampoline or "work", hint)
 
 
@@ -162,45 +155,6 @@ def _try(probe: Callable[[], None]) -> str:
         probe()
     except OSError as error:
         return error.strerror or str(error)
+    except ParedownError as error:
+        return str(error)
     return ""
-
-
-def _ring_buffer(library: ctypes.CDLL) -> None:
-    os.close(_result(library.bpf_map_create(_MAP_RINGBUF, b"probe", 0, 0, _PAGE, None)))
-
-
-class _LoadOptions(ctypes.Structure):
-    """Of bpf/bpf.h: struct bpf_prog_load_opts, as far as it is set here."""
-
-    _fields_ = (
-        ("size", ctypes.c_size_t),
-        ("attempts", ctypes.c_int),
-        ("attach_type", ctypes.c_uint),
-        ("skipped", ctypes.c_uint32 * 4),
-        ("attach_btf_id", ctypes.c_uint32),
-        ("attach_prog_fd", ctypes.c_uint32),
-    )
-
-
-def _trampoline(library: ctypes.CDLL) -> None:
-    """Loading is allowed in more places than attaching: both are tried."""
-    function = _result(library.libbpf_find_vmlinux_btf_id(b"bpf_fentry_test1", _TRACE_FENTRY))
-    options = _LoadOptions(ctypes.sizeof(_LoadOptions), 0, _TRACE_FENTRY)
-    options.attach_btf_id = function
-    code = ctypes.create_string_buffer(_RETURN_ZERO, len(_RETURN_ZERO))
-    program = _result(
-        library.bpf_prog_load(
-            _PROG_TRACING, b"probe", b"GPL", code, ctypes.c_size_t(2), ctypes.byref(options)
-        )
-    )
-    try:
-        os.close(_result(library.bpf_raw_tracepoint_open(None, program)))
-    finally:
-        os.close(program)
-
-
-def _result(code: int) -> int:
-    if code < 0:
-        number = ctypes.get_errno() or -code
-        raise OSError(number, os.strerror(number))
-    return code

@@ -218,10 +218,14 @@ class KernelTypes:
         if code := -self._lib.libbpf_get_error(self._handle):
             raise _error(f"cannot read {BTF}", code)
 
+    def function(self, name: str) -> int:
+        """Return the number of a function's type; 0 if there is none of that name."""
+        number = self._lib.btf__find_by_name_kind(self._handle, name.encode(), _BTF_KIND_FUNC)
+        return max(0, int(number))
+
     def arguments(self, function: str) -> int | None:
         """Return how many arguments a function takes; None if there is none of that name."""
-        number = self._lib.btf__find_by_name_kind(self._handle, function.encode(), _BTF_KIND_FUNC)
-        if number < 0:
+        if not (number := self.function(function)):
             return None
         named = self._lib.btf__type_by_id(self._handle, number).contents
         return int(self._lib.btf__type_by_id(self._handle, named.type).contents.info & 0xFFFF)

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from paredown_agent import syscalls
 from paredown_schemas.errors import ParedownError
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _PATH = "events/{category}/{name}/id"
 _HINT = "run as root, or grant CAP_SYS_ADMIN; else: mount -t tracefs nodev /sys/kernel/tracing"
 
-# Newer system calls have one number everywhere (Alpha aside), older ones do not.
-_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
-_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_CMD_CREATE = 6
 # include/uapi/linux/perf_event.h
@@ -72,8 +68,8 @@ class Tracepoints:
                 self._number(category, name),
             )
             # A BPF program on one CPU's event runs on all of them: perf_event_set_bpf_prog().
-            number = _PERF_EVENT_OPEN[platform.machine()]
-            return _call(number, ctypes.byref(attr), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC)
+            arguments = (ctypes.byref(attr), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC)
+            return syscalls.call("perf_event_open", *arguments)
         except OSError as error:
             raise ParedownError(
                 f"cannot open tracepoint {category}:{name}: {error.strerror}",
@@ -104,10 +100,10 @@ def _open_directory() -> int:
 
 
 def _detached() -> int:
-    context = _call(_FSOPEN, b"tracefs", _FSOPEN_CLOEXEC)
+    context = syscalls.call("fsopen", b"tracefs", _FSOPEN_CLOEXEC)
     try:
-        _call(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
-        return _call(_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+        syscalls.call("fsconfig", context, _FSCONFIG_CMD_CREATE, None, None, 0)
+        return syscalls.call("fsmount", context, _FSMOUNT_CLOEXEC, 0)
     finally:
         os.close(context)
 
@@ -123,23 +119,3 @@ def _mounted() -> Iterator[Path]:
 
 def _is_refusal(error: OSError) -> bool:
     return error.errno in (errno.EPERM, errno.EACCES)
-
-
-def _call(number: int, *arguments: object) -> int:
-    result = int(_syscall()(number, *map(_argument, arguments)))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
-
-
-def _argument(value: object) -> object:
-    # syscall(2) takes words: an int would leave the upper half of its register undefined.
-    return ctypes.c_long(value) if isinstance(value, int) else value
-
-
-@functools.cache
-def _syscall() -> ctypes._NamedFuncPointer:
-    function = ctypes.CDLL(None, use_errno=True).syscall
-    function.restype = ctypes.c_long
-    return function

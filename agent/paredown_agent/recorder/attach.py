@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from paredown_agent.libbpf import KernelTypes, Object
 from paredown_agent.tracepoints import Tracepoints
+from paredown_agent.trampolines import try_trampoline
 from paredown_schemas.errors import ParedownError
 
 _SESSIONS = ("session_fork", "session_exec", "session_exit")
@@ -27,6 +28,7 @@ _TRAMPOLINES: Mapping[str, Sequence[str]] = MappingProxyType(
     }
 )
 _OPTIONAL = (_LOADER, _LOADER_IN_LIST, _CALL, *_TRAMPOLINES)
+_OTHERS = "the recorders fanotify and ebpf-tracepoints do without"
 _ROOT = "do_file_open_root"
 
 
@@ -58,7 +60,9 @@ class Attachment:
         self.root_arguments = 0
         if attach.files:
             with contextlib.closing(KernelTypes()) as types:
-                find = types.arguments("bpf_find_vma") is not None
+                if attach.trampolines:
+                    _check_trampolines(types)
+                find = types.function("bpf_find_vma")
                 self._targets = _targets(attach.trampolines, types)
                 self.root_arguments = types.arguments(_ROOT) or 0
             # The session must be known before the programs that ask for it run: attached first.
@@ -95,15 +99,25 @@ def _existing(calls: Sequence[str]) -> Sequence[str]:
     return found
 
 
+def _check_trampolines(types: KernelTypes) -> None:
+    """Loading all the programs first would take longer than ``auto`` should."""
+    try:
+        try_trampoline(types)
+    except OSError as error:
+        raise ParedownError(
+            f"cannot attach BPF programs to the kernel's functions: {error.strerror}", hint=_OTHERS
+        ) from error
+
+
 def _targets(trampolines: Mapping[str, Sequence[str]], types: KernelTypes) -> dict[str, str]:
     return {program: _first(names, types) for program, names in trampolines.items()}
 
 
 def _first(names: Sequence[str], types: KernelTypes) -> str:
     for name in names:
-        if types.arguments(name) is not None:
+        if types.function(name):
             return name
     raise ParedownError(
         f"cannot attach BPF programs: this kernel has no {' or '.join(names)}",
-        hint="the recorders fanotify and ebpf-tracepoints do without",
+        hint=_OTHERS,
     )
