@@ -128,10 +128,28 @@ def test_says_how_each_was_used(watching: Recorder, root: Path) -> None:
     assert how["/etc"] == {"directory"}
     assert how["/usr/lib/x86_64-linux-gnu/libc.so.6"] == {"library"}
     assert how["/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"] == {"loader"}
-    if watching.name == "fanotify":
-        assert "script" in how["/tmp/s"]
-    else:
+    if watching.name != "fanotify":  # which knows a file's first user only
         assert "interpreter" in how["/usr/bin/dash"]
+
+
+def test_says_how_exec_used_each(watching: Recorder, root: Path) -> None:
+    """Scripts of scripts, and what is opened and no program; only tracepoints miss these."""
+    program = r"""
+    printf '#!/bin/sh\ncat /etc/issue\n' >/tmp/s; chmod +x /tmp/s
+    printf '#!/tmp/s\n' >/tmp/nested; chmod +x /tmp/nested; /tmp/nested
+    echo text >/tmp/text; chmod +x /tmp/text; perl -e 'exec {"/tmp/text"} "x"; exit 0'
+    """
+    records = [*run(watching, shell(root, program)), *watching.finish()]
+    how = {
+        name: {record.how for record in files(records) if record.path == f"/tmp/{name}"}
+        for name in ("s", "nested", "text")
+    }
+    seen = {"s": {"write", "read"}, "nested": {"write"}, "text": {"write"}}
+    if watching.name != "ebpf-tracepoints":
+        seen["s"].add("interpreter")
+        seen["nested"].add("script")
+        seen["text"].add("exec")
+    assert how == seen
 
 
 def test_names_the_program_for_certain(watching: Recorder, root: Path) -> None:
