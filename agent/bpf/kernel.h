@@ -173,7 +173,7 @@ struct vm_area_struct___list {
 };
 
 struct linux_binprm {
-	char buf[2];
+	char buf[4];
 	struct file *file;
 	const char *filename;
 	const char *interp;

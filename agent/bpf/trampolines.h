@@ -56,9 +56,16 @@ int opened_at_root(__u64 *ctx)
 	return file_opened((struct file *)ctx[3]);
 }
 
+static __always_inline int is_elf(struct linux_binprm *bprm)
+{
+	return bprm->buf[0] == 0x7f && bprm->buf[1] == 'E' && bprm->buf[2] == 'L' &&
+	       bprm->buf[3] == 'F';
+}
+
 /*
  * Each file that an exec looks at, in turn: the one that it named, then its interpreter, which may
- * be a script again. Also those that turn out not to be runnable.
+ * be a script again. Also those that turn out not to be runnable: what is no ELF file is
+ * binfmt_misc's, or for a shell to read after the kernel's refusal.
  */
 SEC("fentry")
 int exec_looks(__u64 *ctx)
@@ -78,7 +85,7 @@ int exec_looks(__u64 *ctx)
 	if (bprm->filename != bprm->interp)
 		use = USE_INTERPRETER;
 	else
-		use = bprm->buf[0] == '#' && bprm->buf[1] == '!' ? USE_SCRIPT : USE_EXEC;
+		use = is_elf(bprm) ? USE_EXEC : USE_SCRIPT;
 	use_file(pid, &state, dentry, use);
 	return 0;
 }
