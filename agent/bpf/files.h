@@ -12,7 +12,7 @@
 /* Superblocks by s_dev; the value says whether an exec there begins a session. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
+	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, __u32);
 } watched SEC(".maps");

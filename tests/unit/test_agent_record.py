@@ -169,6 +169,8 @@ def test_doctors_json_follows_its_schema() -> None:
         (["record"], "-o/--output"),
         (["record", "-o", "x"], "there is no COMMAND"),
         (["record", "-o", "x", "--container", "a", "--", "true"], "takes no COMMAND"),
+        (["record", "-o", "x", "--all-containers", "--", "true"], "takes no COMMAND"),
+        (["record", "-o", "x", "--match", "a", "--", "true"], "goes with --all-containers"),
         (["record", "-o", "x", "--container", "a", "--rootfs", "b"], "not allowed with"),
         (["record", "-o", "x", "--duration", "5x", "--", "true"], "5m or 1h"),
         (["record", "-o", "x", "--duration", "0", "--", "true"], "5m or 1h"),

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from paredown_agent.commandline import run_position
@@ -15,7 +15,8 @@ from paredown_schemas.errors import UsageError
 if TYPE_CHECKING:
     from paredown_agent.readyfile import ReadyFile
     from paredown_agent.recorder.base import Clock
-    from paredown_agent.target.base import Target
+    from paredown_agent.target.base import Target, Workload
+    from paredown_agent.traces import Traces
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -25,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "record",
         help="record which files a container uses",
-        usage="paredown-agent record -o FILE [options] [--container NAME | --pid PID | "
-        "--rootfs DIR] [-- COMMAND...]",
+        usage="paredown-agent record -o FILE [options] "
+        "[--container NAME | --pid PID | --all-containers | --rootfs DIR] [-- COMMAND...]",
         description="Record which files a container uses until it ends. COMMAND is a docker run "
         "or podman run, what runs in DIR, or, inside a container, what its entrypoint was.",
     )
@@ -36,6 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     target.add_argument("--container", metavar="NAME", help="attach to a running container")
     target.add_argument(
         "--pid", type=int, metavar="PID", help="attach to the container that PID lives in"
+    )
+    target.add_argument(
+        "--all-containers",
+        action="store_true",
+        help="one trace for each container, those that start later too; -o names a directory",
+    )
+    parser.add_argument(
+        "--match", metavar="GLOB", help="with --all-containers: only names or images like this"
     )
     parser.add_argument("--scenario", metavar="NAME", help="the load that runs meanwhile")
     parser.add_argument(
@@ -63,34 +72,53 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     # Late: what other subcommands and --help do without.
     from paredown_agent.marks import MarkListener  # noqa: PLC0415
-    from paredown_agent.output import Output  # noqa: PLC0415
     from paredown_agent.record import FORWARDED, Recording, Request  # noqa: PLC0415
     from paredown_agent.recorder.base import Clock  # noqa: PLC0415
     from paredown_agent.recorder.registry import choose  # noqa: PLC0415
     from paredown_agent.signaldescriptor import SignalDescriptor  # noqa: PLC0415
-    from paredown_agent.traces import SingleTrace  # noqa: PLC0415
 
     clock = Clock()
     with contextlib.ExitStack() as stack:
-        target = _target(arguments, clock, FORWARDED)
-        stack.callback(target.close)
+        workload, open_traces = _workload(arguments, clock, FORWARDED)
+        stack.callback(workload.close)
         recorder = choose(arguments.recorder, clock)
         ready = _ready_file(arguments)
-        output = Output(arguments.output, force=arguments.force)
+        traces = open_traces()
         signals = SignalDescriptor(FORWARDED)
         marks = MarkListener(arguments.output)
         stack.callback(marks.close)
         return Recording(
-            target,
+            workload,
             recorder,
             clock,
-            SingleTrace(target, output, clock),
+            traces,
             request=Request(scenario=arguments.scenario, duration=arguments.duration),
             ready=ready,
             signals=signals,
             marks=marks,
             say=lambda line: print(line, file=sys.stderr),
         ).run()
+
+
+def _workload(
+    arguments: argparse.Namespace, clock: Clock, forwarded: Sequence[int]
+) -> tuple[Workload, Callable[[], Traces]]:
+    """What is to be recorded, and what opens its traces once a recorder works here."""
+    if arguments.all_containers:
+        from paredown_agent.target.fleet import FleetTarget  # noqa: PLC0415
+        from paredown_agent.tracedirectory import TraceDirectory  # noqa: PLC0415
+
+        directory = TraceDirectory(arguments.output, clock, force=arguments.force)
+        return FleetTarget(arguments.match, directory, clock), lambda: directory
+    from paredown_agent.output import Output  # noqa: PLC0415
+    from paredown_agent.traces import SingleTrace  # noqa: PLC0415
+
+    target = _target(arguments, clock, forwarded)
+
+    def open_trace() -> Traces:
+        return SingleTrace(target, Output(arguments.output, force=arguments.force), clock)
+
+    return target, open_trace
 
 
 def _target(arguments: argparse.Namespace, clock: Clock, forwarded: Sequence[int]) -> Target:
@@ -123,11 +151,14 @@ def _ready_file(arguments: argparse.Namespace) -> ReadyFile | None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    attached = "container" if arguments.container is not None else "pid"
-    attaches = getattr(arguments, attached) is not None
+    options = {"container": arguments.container, "pid": arguments.pid}
+    attaches = [f"--{name}" for name, value in options.items() if value is not None]
+    attaches += ["--all-containers"] if arguments.all_containers else []
     if attaches and arguments.command:
-        what = f"--{attached} takes no COMMAND, the container runs already"
+        what = f"{attaches[0]} takes no COMMAND, what it records runs already"
         raise UsageError(f"cannot record: {what}")
+    if arguments.match is not None and not arguments.all_containers:
+        raise UsageError("cannot record: --match goes with --all-containers")
     if not attaches and not arguments.command:
         raise UsageError(
             "cannot record: there is no COMMAND",

@@ -38,6 +38,13 @@ class Clock:
         return max(0, monotonic - self.start)
 
 
+class Adopter(Protocol):
+    """What makes sessions of processes that run already."""
+
+    def adopt(self, pid: int, kind: SessionKind) -> int:
+        """See ``Recorder``."""
+
+
 class Recorder(Protocol):
     """Sees what the processes of its sessions use on the superblocks that it watches.
 

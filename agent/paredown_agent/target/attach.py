@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 
-from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.recorder.base import Adopter, Clock
 from paredown_agent.recorder.classify import file_kind
 from paredown_agent.target.held import Held, Holdings
 from paredown_agent.target.members import Container, relatives, sessions_of
@@ -19,7 +19,7 @@ from paredown_schemas.trace import File, Loss, Record, Snapshot
 _ROUNDS = 16
 
 
-def attach(first: int, recorder: Recorder, clock: Clock) -> list[Record]:
+def attach(first: int, recorder: Adopter, clock: Clock) -> list[Record]:
     """Adopt the container whose first process is ``first``; return the snapshot of what it holds.
 
     Its first process's tree is the container's own session. Any other tree in it that came in from
@@ -45,7 +45,7 @@ def attach(first: int, recorder: Recorder, clock: Clock) -> list[Record]:
     return [Snapshot(processes=len(known), time=now), *files, *lost]
 
 
-def _adopt(container: Container, pid: int, recorder: Recorder) -> int | None:
+def _adopt(container: Container, pid: int, recorder: Adopter) -> int | None:
     """None for one that has ended."""
     relative = relatives().get(pid)
     if relative is None:

@@ -32,11 +32,19 @@ class OverlayWatch:
     overlay once to prepare it, and once more to start it.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        """Take note of what is mounted already; raises OSError."""
+    def __init__(
+        self, clock: Clock, *, also_mounted: bool = False, own_root: int | None = None
+    ) -> None:
+        """Take note of what is mounted already; raises OSError.
+
+        That is watched too with ``also_mounted``, but never the superblock ``own_root``, a dev_t.
+        """
         self._clock = clock
         self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        self._before = {mount.mount_point for mount in self._mounted()}
+        self._own_root = own_root
+        before = () if also_mounted else self._mounted()
+        self._before = {mount.mount_point for mount in before}
+        self.mounted: frozenset[str] = frozenset()  # overlays at the last look, watched or not
         self._watched: dict[int, list[Overlay]] = {}  # by st_dev, the newest last
         self._looked = 0
         self._wanted: Callable[[str], bool | None] = lambda _: True
@@ -50,7 +58,10 @@ class OverlayWatch:
         now = self._clock.now()
         present: set[int] = set()
         new: list[str] = []
-        for mount in self._mounted():
+        mounts = list(self._mounted())
+        points = (mount.mount_point for mount in mounts)
+        self.mounted = frozenset(point for point in points if not point.endswith(_TRANSIENT))
+        for mount in mounts:
             if not self._is_new(mount.mount_point):
                 continue
             with contextlib.suppress(OSError):  # gone again
@@ -66,11 +77,23 @@ class OverlayWatch:
     def narrow(self, recorder: Recorder, wanted: Callable[[str], bool | None]) -> None:
         """Watch only mount points that are ``wanted`` from now on: others' load is none of ours."""
         self._wanted = wanted
-        watched = {each.mount_point for known in self._watched.values() for each in known[-1:]}
+        watched = {
+            each.mount_point: each
+            for known in self._watched.values()
+            for each in known[-1:]
+            if each.until is None
+        }
         for mount in self._mounted():
-            if mount.mount_point in watched and not wanted(mount.mount_point):
+            overlay = watched.get(mount.mount_point)
+            if overlay is not None and not wanted(mount.mount_point):
+                overlay.until = self._clock.now()
                 with contextlib.suppress(OSError), _opened(mount) as directory:
                     recorder.unwatch(directory)
+
+    def current(self, device: int) -> Overlay | None:
+        """Return the overlay that has a device number now, if it is watched."""
+        last = self._watched.get(device, ())[-1:]
+        return next((each for each in last if each.until is None), None)
 
     def find(self, device: int, time: int) -> Overlay | None:
         """Return the overlay that had a device number at a time, if that is certain."""
@@ -87,7 +110,8 @@ class OverlayWatch:
         os.lseek(self._file, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._file), "rb") as table:
             overlays = [line for line in table.read().split(b"\n") if b" - overlay " in line]
-        yield from parse_mounts(b"\n".join(overlays)).mounts
+        mounts = parse_mounts(b"\n".join(overlays)).mounts
+        yield from (mount for mount in mounts if mount.device != self._own_root)
 
     def _is_new(self, mount_point: str) -> bool:
         if mount_point in self._before or mount_point.endswith(_TRANSIENT):

@@ -12,6 +12,7 @@ from paredown_agent.target.engines.cri import Cri
 from paredown_agent.target.engines.docker import Docker
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
+from paredown_schemas.trace import ImageIdentity
 
 # By the program that it is asked through. Of one container the first engine's word counts:
 # docker's containers are containerd's too, and containerd's are the runtime's of Kubernetes.
@@ -37,6 +38,23 @@ class Found:
         container = self.container
         name = f" ({escape_name(container.name)})" if container.name != container.id else ""
         return f"{self.engine.kind} {escape_name(container.id[:_SHOWN])}{name}"
+
+
+class _Unasked:
+    """An engine whose program is not installed where the agent runs; see ``Engine``."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def find(self, name: str) -> Sequence[Container]:
+        del name
+        return []
+
+    def running(self) -> Sequence[Container]:
+        return []
+
+    def identify(self, container: Container) -> ImageIdentity:
+        return ImageIdentity(reference=container.reference, identity=None)
 
 
 class Engines:
@@ -82,6 +100,10 @@ class Engines:
     def running(self) -> list[Found]:
         """Return every container that runs; engines that do not answer are left out."""
         return self._ask(lambda engine: engine.running())[0]
+
+    def of_kind(self, kind: str) -> Engine:
+        """Return the engine that is ``docker``, ``podman`` …; one that knows nothing if need be."""
+        return next((each for each in self._engines if each.kind == kind), _Unasked(kind))
 
     def _answering(self, failures: Mapping[str, str]) -> list[str]:
         return [engine.kind for engine in self._engines if engine.kind not in failures]
