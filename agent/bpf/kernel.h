@@ -143,12 +143,45 @@ struct files_struct {
 
 struct fs_struct {
 	struct path root;
+	struct path pwd;
 };
 
 struct cred {
 	kuid_t euid;
 	kgid_t egid;
 };
+
+struct mnt_namespace {
+	struct ns_common ns;
+	__u64 event;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
+struct thread_info {
+	unsigned long flags;
+	unsigned int status; /* x86 alone */
+};
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long bx;
+	unsigned long cx;
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long r10;
+	unsigned long orig_ax;
+};
+#else
+struct pt_regs {
+	__u64 regs[31];
+	__u64 orig_x0;
+	int syscallno;
+};
+#endif
 
 struct signal_struct {
 	atomic_t live;
@@ -180,6 +213,7 @@ struct linux_binprm {
 };
 
 struct task_struct {
+	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
@@ -188,7 +222,9 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct mm_struct *mm;
+	const struct cred *real_cred;
 	const struct cred *cred;
+	struct nsproxy *nsproxy;
 };
 
 #pragma clang attribute pop
@@ -198,6 +234,19 @@ struct syscall_exit {
 	__u64 common;
 	__s64 number;
 	__s64 result;
+};
+
+/* include/uapi/linux/bpf.h */
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;        /* in the order of the network, as src_ip6 */
+	__u32 src_ip6[4];
+	__u32 src_port;       /* in the host's order */
 };
 
 struct bpf_raw_tracepoint_args {

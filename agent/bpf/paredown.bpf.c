@@ -5,8 +5,12 @@
  * Helpers and map types are those of Linux 5.10; what is newer stands in programs of its own that
  * are loaded where the kernel has it.
  */
+#include "calls.h"
+#include "capabilities.h"
 #include "loader.h"
+#include "lookups.h"
 #include "opens.h"
+#include "ports.h"
 #include "sessions.h"
 #include "trampolines.h"
 

@@ -20,6 +20,14 @@ enum event_kind {
 	EVENT_PROGRAM,        /* a program is new to a session, or to an id in it */
 	EVENT_FILE,           /* a file is new to a program */
 	EVENT_MOUNT,          /* a mount is new as the root of a program; the path is its root */
+	EVENT_IDS,            /* a program goes on with ids that it has not exec'd with */
+	EVENT_PORT,           /* bound: the address in inode and mount, its family in mode, the port
+				 in gid, the protocol in use */
+	EVENT_SYSCALL,        /* the number in inode, the enum abi in use */
+	EVENT_CAPABILITY,     /* the number in inode, what cap_capable() returned in size */
+	EVENT_LOOKUP,         /* the call in use, its result in size; names: the first is what was
+				 asked for unless mode is 0, the others what it counts from. The mount
+				 namespace in inode, the count of its changes in mount */
 };
 
 enum event_use {
@@ -29,6 +37,42 @@ enum event_use {
 	USE_READ,
 	USE_WRITE,
 	USE_SCRIPT,
+};
+
+/* How a system call was made. */
+enum abi {
+	ABI_NATIVE,
+	ABI_COMPAT,           /* 32-bit */
+	ABI_X32,
+};
+
+/* System calls that look up a path; recorder/calls.py says which are. */
+enum lookup {
+	LOOKUP_STAT = 1,
+	LOOKUP_ACCESS,
+	LOOKUP_READLINK,
+	LOOKUP_LIST,
+	LOOKUP_OPEN,          /* told only where it failed, as is all that follows */
+	LOOKUP_EXEC,
+};
+
+#define WANT_EXISTS 1
+#define WANT_MISSING 2
+
+#define NO_ARGUMENT 255
+#define CALL_NUMBERS 1024      /* for each enum abi */
+
+struct call {
+	__u8 lookup;          /* 0: it looks up nothing */
+	__u8 path;            /* which argument names it, from 0, or NO_ARGUMENT */
+	__u8 directory;       /* which argument is the descriptor that it counts from, likewise */
+	__u8 pad;
+};
+
+/* A function of the kernel. */
+struct range {
+	__u64 start;
+	__u64 end;
 };
 
 #define FLAG_TRUNCATED 1
@@ -58,6 +102,7 @@ enum count {
 	LOST_EVENTS,          /* the ring buffer was full */
 	LOST_TASKS,           /* the table of processes was full */
 	EXITS,                /* no loss: processes that went to the table of ended ones */
+	LOST_NAMES,           /* what a system call named could not be read */
 	COUNTS,
 };
 
@@ -67,7 +112,7 @@ struct config {
 	__u32 pid_namespace;  /* inode number of the agent's, 0 if that is the initial one */
 	__u32 files;          /* emit EVENT_FILE at exec */
 	__u32 root_arguments; /* how many do_file_open_root() takes */
-	__u32 pad;
+	__u32 lookups;        /* WANT_EXISTS, WANT_MISSING */
 };
 
 #endif

@@ -25,13 +25,13 @@ static __s64 modification_time(struct inode *inode)
 }
 
 /*
- * Write the names from `dentry` up to its superblock's root: the path inside the superblock, which
+ * Add the names from `dentry` up to its superblock's root: the path inside the superblock, which
  * is the same through whatever mount the file was reached. When room or turns end early, the path
  * lacks its beginning.
  */
 static void write_path(struct message *message, struct dentry *dentry)
 {
-	__u32 length = 0;
+	__u32 length = message->head.length;
 
 	message->head.flags = FLAG_TRUNCATED;
 	for (int i = 0; i < MAX_COMPONENTS; i++) {

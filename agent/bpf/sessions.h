@@ -6,6 +6,7 @@
 #ifndef PAREDOWN_SESSIONS_H
 #define PAREDOWN_SESSIONS_H
 
+#include "facts.h"
 #include "files.h"
 
 /* A counter for each CPU: before 5.12 no atomic returns its value. */
@@ -58,6 +59,26 @@ static void tell_program(__u32 pid, const struct task *state, struct task_struct
 	message->head.gid = key.gid;
 	describe_file(message, dentry);
 	if (send(message) == 0)
+		bpf_map_update_elem(&programs, &key, &one, BPF_ANY);
+}
+
+/* Servers change their ids without an exec. */
+static void tell_ids(__u32 pid, const struct task *state, struct task_struct *task)
+{
+	struct program_key key = {};
+	struct event event;
+	__u8 one = 1;
+
+	key.exe = state->exe;
+	key.session = state->session;
+	key.uid = BPF_CORE_READ(task, cred, euid.val);
+	key.gid = BPF_CORE_READ(task, cred, egid.val);
+	if (!key.exe || bpf_map_lookup_elem(&programs, &key))
+		return;
+	begin_event(&event, EVENT_IDS, pid, state);
+	event.uid = key.uid;
+	event.gid = key.gid;
+	if (send_event(&event) == 0)
 		bpf_map_update_elem(&programs, &key, &one, BPF_ANY);
 }
 
@@ -131,6 +152,7 @@ int session_fork(struct bpf_raw_tracepoint_args *ctx)
 		bpf_map_delete_elem(&dead, &pid);
 		return 0;
 	}
+	tell_ids(pid, inherited, parent);
 	state.session = inherited->session;
 	state.exe = inherited->exe;
 	state.previous_exe = inherited->exe;
@@ -183,6 +205,7 @@ int session_exit(struct bpf_raw_tracepoint_args *ctx)
 	state = bpf_map_lookup_elem(&tasks, &pid);
 	if (!state)
 		return 0;
+	tell_ids(pid, state, task);
 	bpf_map_update_elem(&dead, &pid, state, BPF_ANY);
 	add_one(EXITS);
 	bpf_map_delete_elem(&tasks, &pid);

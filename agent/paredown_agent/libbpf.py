@@ -46,6 +46,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "btf__find_by_name_kind": (c_int, [c_void_p, c_char_p, c_uint32]),
     "btf__type_by_id": (ctypes.POINTER(_BtfType), [c_void_p, c_uint32]),
     "btf__free": (None, [c_void_p]),
+    "bpf_program__attach_cgroup": (c_void_p, [c_void_p, c_int]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
@@ -118,6 +119,11 @@ class Object:
         except ParedownError:
             os.close(event)
             raise
+
+    def attach_cgroup(self, program: str, cgroup: int) -> None:
+        """Attach ``program`` to an open directory of cgroup2 and what lies below."""
+        link = self._lib.bpf_program__attach_cgroup(self._program(program), cgroup)
+        self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
 
     def detach(self) -> None:
         """Detach every program."""

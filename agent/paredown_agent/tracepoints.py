@@ -89,7 +89,7 @@ class Tracepoints:
 
 def _open_directory() -> int:
     try:
-        return _detached()
+        return detached_mount("tracefs")
     except OSError as error:
         for place in _mounted():
             return os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -99,8 +99,9 @@ def _open_directory() -> int:
         ) from error
 
 
-def _detached() -> int:
-    context = syscalls.call("fsopen", b"tracefs", _FSOPEN_CLOEXEC)
+def detached_mount(fstype: str) -> int:
+    """Return the root of a kernel filesystem that is mounted nowhere; raises OSError."""
+    context = syscalls.call("fsopen", fstype.encode(), _FSOPEN_CLOEXEC)
     try:
         syscalls.call("fsconfig", context, _FSCONFIG_CMD_CREATE, None, None, 0)
         return syscalls.call("fsmount", context, _FSMOUNT_CLOEXEC, 0)

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _CALLS = "?open,openat,?openat2,?creat,execve,?execveat,chdir,fchdir,chroot"
-_FORKS = "clone,?clone3,?fork,?vfork"
-_LINE = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+)(?P<rest>.*)$")
-_DESCRIPTOR = re.compile(r"<((?:[^<>\\]|\\.)*)>")
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+FORKS = "clone,?clone3,?fork,?vfork"
+LINE = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+)(?P<rest>.*)$")
+DESCRIPTOR = re.compile(r"<((?:[^<>\\]|\\.)*)>")
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|[0-7]{1,3}|.)")
 _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
 
@@ -41,7 +41,7 @@ class Uses:
 def arguments(log: Path) -> list[str]:
     """Return the start of a command line that writes what ``read_log`` reads to ``log``.*."""
     options = ["-ff", "-qq", "-y", "-s", "8192", "-e", "signal=none"]
-    return ["strace", *options, "-e", f"trace={_CALLS},{_FORKS}", "-o", str(log)]
+    return ["strace", *options, "-e", f"trace={_CALLS},{FORKS}", "-o", str(log)]
 
 
 def run(command: Sequence[str], log: Path, root: Path = Path("/"), timeout: float = 60) -> Uses:
@@ -56,44 +56,44 @@ def read_log(log: Path, root: Path = Path("/")) -> Uses:
     opened: set[str] = set()
     executed: set[str] = set()
     # A child's log may not be read before its parent's: that tells where the child starts.
-    children = {int(line[3]) for path in files.values() for line in _lines(path) if _forks(line)}
+    children = {int(line[3]) for path in files.values() for line in _lines(path) if forks(line)}
     pending = [(pid, _Thread("/", os.getcwd())) for pid in files if pid not in children]
     while pending:
         pid, thread = pending.pop()
         for line in _lines(files.pop(pid)) if pid in files else ():
-            if _forks(line):
+            if forks(line):
                 pending.append((int(line[3]), dataclasses.replace(thread)))
             else:
                 _follow(line, thread, opened, executed)
     return Uses(_below(opened, root), _below(executed, root))
 
 
-_Line = tuple[str, str, str, str]  # name, arguments, what follows "=", the number of it
+Line = tuple[str, str, str, str]  # name, arguments, what follows "=", the number of it
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _lines(path: Path) -> Iterator[Line]:
     for text in path.read_text("latin-1").splitlines():
-        match = _LINE.match(text)
+        match = LINE.match(text)
         if match and not match["result"].startswith("-"):
             yield match["name"], match["arguments"], match["rest"], match["result"]
 
 
-def _forks(line: _Line) -> bool:
+def forks(line: Line) -> bool:
     return line[0] in ("clone", "clone3", "fork", "vfork")
 
 
-def _follow(line: _Line, thread: _Thread, opened: set[str], executed: set[str]) -> None:
+def _follow(line: Line, thread: _Thread, opened: set[str], executed: set[str]) -> None:
     name, text, rest, _ = line
     if name.startswith(("open", "creat")):
-        if descriptor := _DESCRIPTOR.match(rest):
-            opened.add(_unescape(descriptor[1]))
+        if descriptor := DESCRIPTOR.match(rest):
+            opened.add(unescape(descriptor[1]))
     elif name == "fchdir":
-        thread.cwd = _unescape(_descriptor(text))
+        thread.cwd = unescape(_descriptor(text))
     else:
-        string = _STRING.search(text)
+        string = STRING.search(text)
         assert string is not None, text
-        base = _unescape(_descriptor(text)) if name == "execveat" else thread.cwd
-        path = resolve(_unescape(string[1]), base, thread.root)
+        base = unescape(_descriptor(text)) if name == "execveat" else thread.cwd
+        path = resolve(unescape(string[1]), base, thread.root)
         if name == "chdir":
             thread.cwd = path
         elif name == "chroot":
@@ -103,12 +103,12 @@ def _follow(line: _Line, thread: _Thread, opened: set[str], executed: set[str]) 
 
 
 def _descriptor(text: str) -> str:
-    match = _DESCRIPTOR.search(text)
+    match = DESCRIPTOR.search(text)
     assert match is not None, text
     return match[1]
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     def replace(match: re.Match[bytes]) -> bytes:
         code = match[1]
         if code[:1] == b"x":

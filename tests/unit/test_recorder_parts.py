@@ -11,6 +11,7 @@ import pytest
 from paredown_agent import statx
 from paredown_agent.mountinfo import Mount
 from paredown_agent.recorder import programs, registry
+from paredown_agent.recorder.also import Also
 from paredown_agent.recorder.base import Clock, Probe, Recorder
 from paredown_agent.recorder.classify import exec_use, open_use, read_head
 from paredown_agent.recorder.paths import FoundPath, Paths, _place, _readings
@@ -118,8 +119,8 @@ class _Broken:
     def probe(self) -> Probe:
         return Probe(works=False, why=self.why, hint="get it")
 
-    def open_recorder(self, clock: Clock) -> Recorder:
-        del clock
+    def open_recorder(self, clock: Clock, also: Also | None = None) -> Recorder:
+        del clock, also
         raise ParedownError(self.why, hint="get it")
 
 

@@ -57,6 +57,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="auto, or one that doctor lists, or ebpf for either of its kinds (default: auto)",
     )
     parser.add_argument(
+        "--also",
+        type=_also,
+        default=frozenset(),
+        metavar="WHAT,...",
+        help="record this too, at some cost: exists, missing, capabilities, syscalls",
+    )
+    parser.add_argument(
         "--ready-file", metavar="FILE", help="make this file once recording is armed"
     )
     parser.add_argument("--force", action="store_true", help="overwrite the trace")
@@ -81,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         workload, open_traces = _workload(arguments, clock, FORWARDED)
         stack.callback(workload.close)
-        recorder = choose(arguments.recorder, clock)
+        recorder = choose(arguments.recorder, clock, arguments.also)
         ready = _ready_file(arguments)
         traces = open_traces()
         signals = SignalDescriptor(FORWARDED)
@@ -164,6 +171,16 @@ def _check(arguments: argparse.Namespace) -> None:
             "cannot record: there is no COMMAND",
             hint="paredown-agent record -o app.trace -- docker run IMAGE",
         )
+
+
+def _also(text: str) -> frozenset[str]:
+    from paredown_agent.recorder.also import ALSO  # noqa: PLC0415
+
+    asked = frozenset(text.split(","))
+    if unknown := asked.difference(ALSO):
+        known = ", ".join(ALSO)
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))!r}; known: {known}")
+    return asked
 
 
 def _duration(text: str) -> float:

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Sequence
 
 from paredown_agent.recorder import attach
+from paredown_agent.recorder.also import Also
 from paredown_agent.recorder.attach import AttachSet
 from paredown_agent.recorder.base import Clock, Probe
 from paredown_agent.recorder.classify import file_kind
@@ -54,10 +55,12 @@ _LIBRARY = re.compile(r"\.so(\.[0-9][^/]*)?\Z")
 class EbpfRecorder(SessionKeeper):
     """See ``Recorder``. ``ring`` is the ring buffer's size in bytes."""
 
-    def __init__(self, name: str, attach: AttachSet, clock: Clock, *, ring: int) -> None:
+    def __init__(
+        self, name: str, attach: AttachSet, clock: Clock, also: Also | None, *, ring: int
+    ) -> None:
         self.name = name
         self._clock = clock
-        self._programs = Programs(attach, ring=ring)
+        self._programs = Programs(attach, ring=ring, also=also)
         self._sessions = Sessions(self._programs, Paths(), clock)
         self._seen = Seen(_MAX_SEEN)
 
@@ -87,6 +90,7 @@ class EbpfRecorder(SessionKeeper):
     def finish(self) -> Sequence[Record]:
         """See ``Recorder``."""
         self._programs.detach()
+        self._sessions.look_at_ids()
         return self.drain()
 
     def close(self) -> None:
@@ -138,9 +142,11 @@ class EbpfKind:
             return Probe(works=False, why=str(error), hint=error.hint)
         return Probe(works=True)
 
-    def open_recorder(self, clock: Clock, *, ring: int = _RING) -> EbpfRecorder:
+    def open_recorder(
+        self, clock: Clock, also: Also | None = None, *, ring: int = _RING
+    ) -> EbpfRecorder:
         """Return a recorder that watches nothing yet; raises ParedownError like ``probe``."""
-        return EbpfRecorder(self.name, self.attach, clock, ring=ring)
+        return EbpfRecorder(self.name, self.attach, clock, also, ring=ring)
 
 
 TRAMPOLINES = EbpfKind("ebpf-trampolines", attach.TRAMPOLINES)

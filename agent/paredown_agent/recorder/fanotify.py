@@ -26,6 +26,7 @@ from paredown_agent.fanotify import (
     Event,
     Group,
 )
+from paredown_agent.recorder.also import Also
 from paredown_agent.recorder.attach import SESSIONS
 from paredown_agent.recorder.attribution import EXEC_TIME, Attribution, Caller
 from paredown_agent.recorder.base import Clock, Probe
@@ -59,13 +60,13 @@ def probe() -> Probe:
     return Probe(works=True)
 
 
-def open_recorder(clock: Clock) -> FanotifyRecorder:
-    """Return a recorder that watches nothing yet.
+def open_recorder(clock: Clock, also: Also | None = None) -> FanotifyRecorder:
+    """Return a recorder that watches nothing yet, and takes ``also`` beside files.
 
     Raises:
         ParedownError: the host cannot; ``probe`` says the same.
     """
-    return FanotifyRecorder(clock)
+    return FanotifyRecorder(clock, also)
 
 
 class FanotifyRecorder(SessionKeeper):
@@ -73,9 +74,11 @@ class FanotifyRecorder(SessionKeeper):
 
     name = "fanotify"
 
-    def __init__(self, clock: Clock, *, queue: int = _QUEUE, ring: int = _RING) -> None:
+    def __init__(
+        self, clock: Clock, also: Also | None = None, *, queue: int = _QUEUE, ring: int = _RING
+    ) -> None:
         self._clock = clock
-        self._programs = Programs(SESSIONS, ring=ring)
+        self._programs = Programs(SESSIONS, ring=ring, also=also)
         try:
             self._group = Group(queue)
         except BaseException:
@@ -125,6 +128,7 @@ class FanotifyRecorder(SessionKeeper):
         while self._read_batch(records):
             pass
         self._programs.detach()
+        self._sessions.look_at_ids()
         self._sessions.take(self._programs.events())
         records += self._sessions.records()
         self._close_held()

@@ -6,12 +6,14 @@ The layouts are those of agent/bpf/paredown.h.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from pathlib import Path
 
 from paredown_agent.libbpf import BTF, Map, Object, RingBuffer
+from paredown_agent.recorder.also import PROGRAMS, Also
 from paredown_agent.recorder.attach import Attachment, AttachSet
 from paredown_agent.recorder.messages import Event, kernel_device, read_message
 from paredown_schemas.errors import ParedownError
@@ -19,7 +21,7 @@ from paredown_schemas.errors import ParedownError
 OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
-_LOSSES = ("ring buffer", "process table")
+_LOSSES = {0: "ring buffer", 1: "process table", 3: "unreadable names"}
 _EXITS = 2
 
 
@@ -46,24 +48,36 @@ class _Config(ctypes.Structure):
         ("pid_namespace", c_uint32),
         ("files", c_uint32),
         ("root_arguments", c_uint32),
-        ("pad", c_uint32),
+        ("lookups", c_uint32),
     )
 
 
 class Programs:
     """The loaded and attached programs.
 
-    ``ring`` is the size of the ring buffer in bytes, a power of two.
+    ``ring`` is the size of the ring buffer in bytes, a power of two; ``also`` is what is told
+    beside files.
 
     Raises:
         ParedownError: the object, libbpf, BTF, a tracepoint or a capability is missing.
     """
 
-    def __init__(self, attach: AttachSet, *, ring: int) -> None:
+    def __init__(self, attach: AttachSet, *, ring: int, also: Also | None = None) -> None:
         _check_host()
-        self._object = Object(OBJECT)
+        self.also = also or Also()
+        attachment = Attachment(attach)
+        config = _Config(
+            secret=int.from_bytes(os.urandom(8), "little"),
+            pid_namespace=_pid_namespace(),
+            files=attach.files,
+            root_arguments=attachment.root_arguments,
+            lookups=self.also.lookups,
+        )
+        sizes = {"events": ring, "facts": self.also.facts}
+        self._object = self.also.load(functools.partial(_load, attachment, config, sizes))
         try:
-            self._load(attach, ring)
+            attachment.attach(self._object)
+            self.also.attach(self._object)
             self._tasks = self._object.map("tasks")
             self._dead = self._object.map("dead")
             self._watched = self._object.map("watched")
@@ -74,7 +88,7 @@ class Programs:
         except BaseException:
             self._object.close()
             raise
-        self._lost = [0] * len(_LOSSES)
+        self._lost = dict.fromkeys(_LOSSES, 0)
         self._counts = (c_uint64 * _possible_cpus())()
 
     def fileno(self) -> int:
@@ -110,7 +124,7 @@ class Programs:
     def losses(self) -> Sequence[tuple[str, int]]:
         """Return what was lost, and how often, since the last call."""
         found = []
-        for index, where in enumerate(_LOSSES):
+        for index, where in _LOSSES.items():
             total = self._count(index)
             if total > self._lost[index]:
                 found.append((where, total - self._lost[index]))
@@ -134,22 +148,28 @@ class Programs:
         self._counters.lookup(index, self._counts)
         return sum(self._counts)
 
-    def _load(self, attach: AttachSet, ring: int) -> None:
-        attachment = Attachment(attach)
-        attachment.prepare(self._object)
-        config = _Config(
-            secret=int.from_bytes(os.urandom(8), "little"),
-            pid_namespace=_pid_namespace(),
-            files=attach.files,
-            root_arguments=attachment.root_arguments,
-        )
-        self._object.set_data(".rodata", config)
-        self._object.resize("events", ring)
-        self._object.load()
-        attachment.attach(self._object)
-
     def _receive(self, raw: bytes) -> None:
         self._received.append(read_message(raw))
+
+
+def _load(
+    attachment: Attachment, config: _Config, sizes: Mapping[str, int], also: Collection[str]
+) -> Object:
+    """Load what ``attachment`` takes, and those of ``PROGRAMS`` named; raises ParedownError."""
+    loaded = Object(OBJECT)
+    try:
+        attachment.prepare(loaded)
+        for name in PROGRAMS:
+            if name not in also:
+                loaded.leave_out(name)
+        loaded.set_data(".rodata", config)
+        for name, size in sizes.items():
+            loaded.resize(name, size)
+        loaded.load()
+    except BaseException:
+        loaded.close()
+        raise
+    return loaded
 
 
 def _pid_namespace() -> int:

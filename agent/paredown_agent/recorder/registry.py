@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 from paredown_agent.recorder import ebpf, fanotify
+from paredown_agent.recorder.also import Also
 from paredown_agent.recorder.base import Clock, Probe, Recorder
 from paredown_schemas.errors import ParedownError, UsageError
 
@@ -19,7 +20,7 @@ class Kind(Protocol):
     def probe(self) -> Probe:
         """Say whether it works on this host, without leaving anything behind."""
 
-    def open_recorder(self, clock: Clock) -> Recorder:
+    def open_recorder(self, clock: Clock, also: Also | None = None) -> Recorder:
         """Load and attach it; raises ParedownError where it does not work."""
 
 
@@ -39,27 +40,29 @@ def probe_all() -> dict[str, Probe]:
     return {name: kind.probe() for name, kind in RECORDERS.items()}
 
 
-def choose(name: str, clock: Clock) -> Recorder:
+def choose(name: str, clock: Clock, also: Collection[str] = ()) -> Recorder:
     """Return the recorder ``name``, or the first that works here: of all, or of both ebpf ones.
+
+    ``also`` are those of ``ALSO`` that are to be recorded as far as this host can.
 
     Raises:
         UsageError: there is no such recorder.
         ParedownError: it does not work here, or none does; the hint has each one's reason.
     """
     if name in RECORDERS:
-        return RECORDERS[name].open_recorder(clock)
+        return RECORDERS[name].open_recorder(clock, Also(also))
     choices = {AUTO: tuple(RECORDERS), "ebpf": _EBPF}
     if name not in choices:
         known = ", ".join((*choices, *RECORDERS))
         raise UsageError(f"cannot use recorder {name!r}: known are {known}")
-    return _first(choices[name], clock)
+    return _first(choices[name], clock, also)
 
 
-def _first(names: Sequence[str], clock: Clock) -> Recorder:
+def _first(names: Sequence[str], clock: Clock, also: Collection[str]) -> Recorder:
     failures: list[tuple[str, ParedownError]] = []
     for name in names:
         try:
-            return RECORDERS[name].open_recorder(clock)
+            return RECORDERS[name].open_recorder(clock, Also(also))
         except ParedownError as error:
             failures.append((name, error))
     causes = "; ".join(f"{name}: {error}" for name, error in failures)

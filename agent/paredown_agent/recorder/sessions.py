@@ -11,9 +11,12 @@ from pathlib import Path
 from paredown_agent import statx
 from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.base import Clock
+from paredown_agent.recorder.facts import Facts
 from paredown_agent.recorder.messages import EVENT_MOUNT, EVENT_PROGRAM, EVENT_SESSION, Event
 from paredown_agent.recorder.paths import Paths
+from paredown_agent.recorder.places import Places
 from paredown_agent.recorder.programs import Programs, TaskState
+from paredown_agent.recorder.seen import Seen
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import Process, Record, Session, SessionKind
 
@@ -21,6 +24,7 @@ from paredown_schemas.trace import Process, Record, Session, SessionKind
 _MAX_EXES = 65536
 # What the kernel side makes of a file (exe_key) is odd; what is adopted here is even.
 _ADOPTED_EXE_STEP = 2
+_SEEN_IDS = 1 << 12
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +50,10 @@ class Sessions:
         self._exes: dict[int, str | None] = {}
         self._next_exe = _ADOPTED_EXE_STEP
         self._devices: set[int] = set()
-        self._pending: list[Record] = []
+        self._ids = Seen(_SEEN_IDS)
+        self._places = Places(self._devices)
+        self._facts = Facts(clock, self._places)
+        self._pending: list[Record] = list(programs.also.coverage())
         self.begins = True  # an exec may begin a session
 
     def watch(self, directory: int) -> bool:
@@ -79,6 +86,7 @@ class Sessions:
         else:
             self._adopt_tree(raw, pid, started=kind != "command")
         self._paths.learn(pid)
+        self._places.learn(pid)
         return id_
 
     def _adopt_container(self, raw: int, pid: int) -> None:
@@ -117,11 +125,31 @@ class Sessions:
                 self._run(event)
             elif event.kind == EVENT_MOUNT and not event.truncated:
                 self._paths.keep_root(event.mount, event.path)
+            elif (known := self._known.get(event.session)) is not None:
+                for record in self._facts.records(event, known.id, self._exes.get(event.exe)):
+                    self._tell(record)
 
     def records(self) -> list[Record]:
         """Return the session and process records since the last call."""
         pending, self._pending = self._pending, []
         return pending
+
+    def look_at_ids(self) -> None:
+        """Tell of the ids that programs have changed to and still have, when a recording ends."""
+        for pid, _ in _parents():
+            state = self._programs.find_running(pid)
+            known = self._known.get(state.session) if state is not None and state.exe else None
+            if state is not None and known is not None:
+                uid, gid = _effective_ids(pid)
+                exe, now = self._exes.get(state.exe), self._clock.now()
+                self._tell(Process(known.id, pid, exe, uid, gid, now))
+
+    def _tell(self, record: Record) -> None:
+        if not isinstance(record, Process) or self._is_new(record):
+            self._pending.append(record)
+
+    def _is_new(self, process: Process) -> bool:
+        return self._ids.add((process.session, process.exe, process.uid, process.gid))
 
     def _close(self) -> None:
         self.begins = False
@@ -142,6 +170,7 @@ class Sessions:
         self._pending.append(Session(id_, kind, event.pid, self._clock.since(event.time)))
         self._paths.forget()
         self._paths.learn(event.pid)
+        self._places.learn(event.pid)
 
     def _container_runs(self, device: int) -> bool:
         """A container that was restarted begins anew, often on a device of the same number."""
@@ -158,7 +187,7 @@ class Sessions:
         certain = event.device in self._devices and not event.truncated
         exe = self._exes[event.exe] = event.path if certain else None
         time = self._clock.since(event.time)
-        self._pending.append(Process(known.id, event.pid, exe, event.uid, event.gid, time))
+        self._tell(Process(known.id, event.pid, exe, event.uid, event.gid, time))
 
     def _adopt_tree(self, raw: int, pid: int, *, started: bool) -> None:
         """A child forked before its parent was put into the table is found by looking again."""
@@ -182,7 +211,7 @@ class Sessions:
         key, self._next_exe = self._next_exe, self._next_exe + _ADOPTED_EXE_STEP
         exe = self._exes[key] = self._exe_path(pid)
         uid, gid = _effective_ids(pid)
-        self._pending.append(Process(self._known[raw].id, pid, exe, uid, gid, self._clock.now()))
+        self._tell(Process(self._known[raw].id, pid, exe, uid, gid, self._clock.now()))
         return key
 
     def _exe_path(self, pid: int) -> str | None:
