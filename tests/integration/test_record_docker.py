@@ -133,6 +133,31 @@ def test_an_exec_from_outside_is_a_session_of_its_own(
     assert "/etc/issue" in paths_of(run, "container") & paths_of(run, "injected")
 
 
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_a_health_check_hides_nothing_of_the_application(
+    agent: RunAgent, docker_daemon: Docker, trace: Path, recorder: str
+) -> None:
+    """It runs beside the application, and uses its files before it does."""
+    health = ("--health-cmd", "cat /etc/issue /etc/shells", "--health-interval", "1s")
+    done = agent(
+        *("record", "-o", trace, "--recorder", recorder, "--", *RUN, "--rm", *health, IMAGE),
+        *("sh", "-c", "sleep 3.5; cat /etc/issue"),
+        env=docker_daemon.env,
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(trace)
+    assert run.verdict == "complete", run.reasons
+    kinds = [session.kind for session in run.sessions().values()]
+    assert kinds[0] == "container"
+    assert len(kinds) > 2
+    assert set(kinds[1:]) == {"injected"}
+    assert "/etc/issue" in paths_of(run, "container") & paths_of(run, "injected")
+    assert "/etc/shells" in paths_of(run, "injected") - paths_of(run, "container")
+    assert "/usr/bin/cat" in paths_of(run, "container") & paths_of(run, "injected")
+    exes = {file.exe for file in run.files() if file.path in ("/etc/issue", "/etc/shells")}
+    assert exes <= {"/usr/bin/cat", None}
+
+
 def test_every_restart_is_recorded(
     agent: RunAgent, docker_daemon: Docker, trace: Path, name: str
 ) -> None:

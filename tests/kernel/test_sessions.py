@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from fixture_types import Require
 from paredown_agent.recorder.base import Recorder
 from paredown_schemas.trace import Coverage, Process, Record, Session
@@ -44,6 +46,59 @@ def test_what_comes_from_outside_hides_nothing(watching: Recorder, root: Path) -
     records += follow(watching, container)
     assert sessions(records) == ["container", "injected", "injected"]
     assert users(records, "/etc/issue") == {1, 2, 3}
+
+
+def step(container: subprocess.Popen[bytes]) -> None:
+    assert container.stdin is not None
+    container.stdin.write(b"\n")
+    container.stdin.flush()
+
+
+def exes(records: list[Record], path: str, session: int) -> set[str | None]:
+    return {each.exe for each in files(records) if (each.path, each.session) == (path, session)}
+
+
+@pytest.mark.parametrize("first", ["injected", "container"])
+def test_whoever_comes_first_the_containers_own_use_is_seen(
+    watching: Recorder, root: Path, first: str
+) -> None:
+    """The same program, run by both, and the same file, read by both."""
+    container = start(shell(root, "read line; cat /etc/issue; read line; id"))
+    records = settle(watching)
+    leader = first_pid(records)
+    if first == "container":
+        step(container)
+        records += settle(watching)
+        records += inject(watching, leader, "cat", "/etc/issue")
+    else:
+        records += inject(watching, leader, "cat", "/etc/issue")
+        records += settle(watching)
+        step(container)
+        records += settle(watching)
+    step(container)
+    records += follow(watching, container)
+    assert sessions(records) == ["container", "injected"]
+    assert 1 in users(records, "/etc/issue")
+    assert 1 in users([each for each in files(records) if each.how == "exec"], "/usr/bin/cat")
+    # What is told of who used it is true, or left open.
+    for session in users(records, "/etc/issue"):
+        assert exes(records, "/etc/issue", session) <= {"/usr/bin/cat", None}
+    assert exes(records, "/usr/bin/cat", 1) <= {"/usr/bin/dash", None}
+
+
+def test_what_an_injected_process_leaves_behind_is_still_injected(
+    watching: Recorder, root: Path
+) -> None:
+    """A daemon's parent is the container's first process, as an orphan's of the container is."""
+    container = start(shell(root, "read line"))
+    records = settle(watching)
+    daemon = "setsid sh -c 'sleep 0.4; cat /etc/issue' >/dev/null 2>&1 &"
+    records += inject(watching, first_pid(records), "sh", "-c", daemon)
+    records += settle(watching, 1.2)
+    step(container)
+    records += follow(watching, container)
+    assert sessions(records) == ["container", "injected"]
+    assert users(records, "/etc/issue") == {2}
 
 
 def test_a_container_that_starts_again_is_the_container(watching: Recorder, root: Path) -> None:
