@@ -6,13 +6,13 @@ import ctypes
 import dataclasses
 import errno
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from paredown_agent import libbpf
+from paredown_agent.capabilities import GRANT, effective
 from paredown_agent.recorder.registry import probe_all
 from paredown_agent.tracepoints import Tracepoints
 from paredown_agent.trampolines import try_ring_buffer, try_trampoline
@@ -21,9 +21,6 @@ from paredown_schemas.errors import ParedownError
 FORMAT = "paredown-doctor"
 VERSION = 1
 
-# include/uapi/linux/capability.h
-_SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
-_GRANT = "run as root, or grant it: docker run --cap-add"
 # include/uapi/linux/fanotify.h
 _CLASS_NOTIF, _MARK_ADD, _MARK_FILESYSTEM, _FAN_OPEN = 0, 1, 0x100, 0x20
 _MARK_IGNORED, _MARK_EVICTABLE = 0x20, 0x200
@@ -75,13 +72,16 @@ def _tracefs() -> Check:
 
 
 def _capabilities() -> Iterator[Check]:
-    status = Path("/proc/self/status").read_text()
-    (text,) = re.findall(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    effective = int(text, 16)
-    for name, number in (("BPF", _BPF), ("PERFMON", _PERFMON), ("SYS_ADMIN", _SYS_ADMIN)):
-        # Before Linux 5.8 CAP_SYS_ADMIN was needed for what the other two allow now.
-        held = effective >> number & 1 or effective >> _SYS_ADMIN & 1
-        yield _check(f"CAP_{name}", held, "effective", f"{_GRANT}={name}")
+    uses = {
+        "CAP_BPF": "",
+        "CAP_PERFMON": "",
+        "CAP_SYS_ADMIN": "",
+        "CAP_SYS_PTRACE": "for --container and --pid: ",
+        "CAP_DAC_READ_SEARCH": "for --container and --pid: ",
+    }
+    for name, use in uses.items():
+        hint = f"{use}{GRANT}={name.removeprefix('CAP_')}"
+        yield _check(name, effective(name), "effective", hint)
 
 
 def _bpf() -> Iterator[Check]:
@@ -92,7 +92,7 @@ def _bpf() -> Iterator[Check]:
     ring = _try(try_ring_buffer)
     older = "" if not ring else "Linux 5.8 or later"
     refused = ring == os.strerror(errno.EPERM)
-    yield Check("ring buffer", not ring, ring or "works", f"{_GRANT}=BPF" if refused else older)
+    yield Check("ring buffer", not ring, ring or "works", f"{GRANT}=BPF" if refused else older)
     trampoline = _try(try_trampoline)
     hint = "only ebpf-trampolines needs them" if trampoline else ""
     yield Check("trampolines", not trampoline, trampoline or "work", hint)
@@ -106,7 +106,7 @@ def _fanotify() -> Iterator[Check]:
     group = libc.fanotify_init(_CLASS_NOTIF, os.O_RDONLY | os.O_CLOEXEC)
     if group < 0:
         cause = os.strerror(ctypes.get_errno())
-        yield Check("fanotify", works=False, detail=cause, hint=f"{_GRANT}=SYS_ADMIN")
+        yield Check("fanotify", works=False, detail=cause, hint=f"{GRANT}=SYS_ADMIN")
         return
     tried = (
         ("fanotify filesystem marks", _MARK_FILESYSTEM, "Linux 4.20 or later"),

@@ -11,6 +11,9 @@ from container_tools import Docker
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = "/paredown/paredown-agent"
+# What docs/recipes.md says that a wrapper, and an agent that attaches, take.
+WRAP = ("SYS_ADMIN",)
+ATTACH = ("SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH")
 _APP = ROOT / "tests" / "data" / "bundle_app"
 
 
@@ -53,6 +56,11 @@ def build(docker: Docker, context: Path, name: str, lines: Sequence[str]) -> str
     old.env["DOCKER_BUILDKIT"] = "0"
     old.run("build", "--network", "none", "--quiet", "--tag", name, str(context))
     return name
+
+
+def grant(*names: str) -> list[str]:
+    """Return docker's options for these capabilities and no other."""
+    return ["--cap-drop", "ALL", *(word for name in names for word in ("--cap-add", name))]
 
 
 def _make_root(root: Path, *sources: str | Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,18 +19,17 @@ from fixture_types import Require
 from paredown_schemas.trace import Run
 from portable import (
     AGENT,
+    ATTACH,
+    WRAP,
     build,
+    grant,
     import_root,
     make_bundle,
     make_musl_root,
     make_static_root,
 )
 
-# What docs/recipes.md says: this, and nothing else; the others are nginx's own.
-ABILITY = ("--cap-drop", "ALL", "--cap-add", "SYS_ADMIN")
-NGINX_ABILITY = tuple(
-    word for name in ("CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE") for word in ("--cap-add", name)
-)
+NGINX_NEEDS = ("CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE")
 GREETING = "pid 1, LD_PRELOAD /no/such.so, LC_CTYPE unset\n"
 COMMANDS = {"nginx": ("nginx", "-g", "daemon off;"), "musl": ("/bin/app",), "static": ("/bin/app",)}
 
@@ -102,8 +102,9 @@ def _load_and_stop(docker: Docker, name: str) -> None:
 
 
 def _options(name: str) -> list[str]:
-    own = NGINX_ABILITY if name == "nginx" else ()
-    return ["--name", name, "--network", "none", *ABILITY, *own, "--env", "LD_PRELOAD=/no/such.so"]
+    own = NGINX_NEEDS if name == "nginx" else ()
+    environment = ("--env", "LD_PRELOAD=/no/such.so")
+    return ["--name", name, "--network", "none", *grant(*WRAP, *own), *environment]
 
 
 def _volume(bundle: Path) -> list[str]:
@@ -145,7 +146,7 @@ def test_copied_into_the_image_it_sees_what_is_seen_from_outside_and_never_itsel
         # docker stop's SIGTERM reached it as PID 1.
         assert (status, output) == (7, GREETING)
     run = only_run(tmp_path / "app.trace")
-    assert run.header.recorder == recorder
+    assert run.header.recorder.startswith(recorder)
     # PID 1's end takes the recorder along.
     assert run.reasons == ("the recorder ended without a trailer",)
     _check(run, seen_from_outside[name])
@@ -181,15 +182,15 @@ def _verdict(trace: Path) -> str:
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        (("--cap-drop", "ALL"), "CAP_SYS_ADMIN"),
-        ((*ABILITY, "--user", "1000"), "CAP_SYS_ADMIN"),
+        (grant(), "CAP_SYS_ADMIN"),
+        ([*grant(*WRAP), "--user", "1000"], "CAP_SYS_ADMIN"),
     ],
 )
 def test_one_capability_less_is_told_by_its_name(
     bundle: Path,
     images: dict[str, str],
     docker_daemon: Docker,
-    options: tuple[str, ...],
+    options: list[str],
     cause: str,
 ) -> None:
     started = ("run", "--rm", "--network", "none", *options, *_volume(bundle), images["static"])
@@ -208,10 +209,63 @@ def test_one_capability_less_is_told_by_its_name(
 def test_the_doctor_of_the_bundle_finds_all_that_a_recording_takes(
     bundle: Path, images: dict[str, str], docker_daemon: Docker
 ) -> None:
-    options = ("--rm", "--network", "none", *ABILITY, *_volume(bundle))
+    options = ("--rm", "--network", "none", *grant(*WRAP), *_volume(bundle))
     done = docker_daemon.run("run", *options, images["static"], AGENT, "doctor")
-    for recorder in ("fanotify", "ebpf"):
+    for recorder in ("fanotify", "ebpf-tracepoints"):
         assert re.search(rf"^recorder {recorder} +yes", done.stdout, re.MULTILINE)
+
+
+@pytest.fixture
+def running(images: dict[str, str], docker_daemon: Docker) -> Iterator[str]:
+    """A container with another user's process, which holds a file open."""
+    script = "exec 5</etc/app.conf; while :; do sleep 1; done"
+    options = ("--name", "app", "--user", "1000", "--network", "none")
+    docker_daemon.run(
+        "run", "--detach", "--interactive", *options, images["musl"], "/bin/sh", "-c", script
+    )
+    yield "app"
+    docker_daemon.run("rm", "--force", "app")
+
+
+def _attach(bundle: Path, out: Path, capabilities: Sequence[str]) -> list[str]:
+    """The command of the recipe, but for the image."""
+    shared = ("--rm", "--pid", "container:app", "--network", "none", "--volume", f"{out}:/traces")
+    return ["run", *shared, *grant(*capabilities), *_volume(bundle)]
+
+
+def test_it_attaches_from_a_container_beside(
+    bundle: Path, images: dict[str, str], docker_daemon: Docker, running: str, tmp_path: Path
+) -> None:
+    options = _attach(bundle, tmp_path, ATTACH)
+    words = (AGENT, "record", "-o", "/traces/app.trace", "--ready-file", "/traces/ready")
+    with subprocess.Popen(
+        ["docker", *options, images["static"], *words, "--duration", "3s", "--pid", "1"],
+        env={**os.environ, **docker_daemon.env},
+    ) as sidecar:
+        wait_for((tmp_path / "ready").exists)
+        docker_daemon.run("exec", running, "/bin/sh", "-c", "read x </etc/at-the-end.conf")
+        assert sidecar.wait(30) == 0
+    run = only_run(tmp_path / "app.trace")
+    assert run.reasons == ("late attach",)
+    assert paths(run) >= {"/bin/sh", "/etc/app.conf", "/etc/at-the-end.conf"}
+    assert not any("paredown" in path or "python" in path for path in paths(run))
+
+
+@pytest.mark.parametrize("missing", ATTACH)
+def test_an_attach_with_one_capability_less_is_told_by_its_name(
+    bundle: Path,
+    images: dict[str, str],
+    docker_daemon: Docker,
+    running: str,
+    tmp_path: Path,
+    missing: str,
+) -> None:
+    del running
+    options = _attach(bundle, tmp_path, [name for name in ATTACH if name != missing])
+    words = (AGENT, "record", "-o", "/traces/app.trace", "--pid", "1")
+    done = docker_daemon.run(*options, images["static"], *words, check=False)
+    assert done.returncode == 125
+    assert f"CAP_{missing}" in done.stderr
 
 
 @pytest.mark.parametrize(

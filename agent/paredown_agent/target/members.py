@@ -12,11 +12,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from paredown_agent.capabilities import GRANT, effective
 from paredown_agent.mountinfo import Mount, read_mounts
 from paredown_schemas.errors import ParedownError
 
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _INIT = 1
+# Without them other users' processes, and those with more capabilities, hold nothing, it seems
+# (ptrace(2), access mode checking; proc(5), the modes of /proc/PID/fd and map_files).
+_TO_LOOK = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
+_HOST_PIDS = 0xEFFFFFFC  # include/linux/proc_ns.h: PROC_PID_INIT_INO
 
 # st_dev and st_ino of a process's root directory
 Root = tuple[int, int]
@@ -49,9 +54,8 @@ def first_process(pid: int) -> int:
     root = root_of(pid)
     if root is None:
         cause = "it may not be looked at" if Path(f"/proc/{pid}").exists() else "no such process"
-        raise ParedownError(
-            f"{what}: {cause}", hint="run as root, with pids as the agent sees them"
-        )
+        hint = "takes root, CAP_SYS_PTRACE, and pids as the agent sees them"
+        raise ParedownError(f"{what}: {cause}", hint=hint)
     if root in _own_roots():
         hint = "--pid takes a process inside a container; a command of the host: record -- COMMAND"
         raise ParedownError(f"{what}: its root is the host's own, it is in no container", hint=hint)
@@ -87,6 +91,10 @@ class Container:
             ParedownError: it is gone, or its root is nothing that can be recorded by itself.
         """
         what = f"cannot attach to process {first}"
+        for name in _TO_LOOK:
+            if not effective(name):
+                hint = f"{GRANT}={name.removeprefix('CAP_')}"
+                raise ParedownError(f"{what}: {name} is missing", hint=hint)
         root = read_mounts(first).locate("/")
         namespace = namespace_of(first, "mnt")
         if root is None or namespace is None:
@@ -157,7 +165,10 @@ def namespace_of(pid: int, kind: str) -> int | None:
 
 
 def _own_roots() -> set[Root | None]:
-    return {root_of(_INIT), root_of(os.getpid())}
+    """In a pid namespace that is shared with a container or a pod, PID 1 is theirs."""
+    own = os.getpid()
+    host = {root_of(_INIT)} if namespace_of(own, "pid") == _HOST_PIDS else set()
+    return {root_of(own), *host}
 
 
 def _ancestors(pid: int) -> set[int]:
