@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,10 +13,13 @@ from paredown_agent import statx
 from paredown_agent.mountinfo import Mount
 from paredown_agent.recorder import programs, registry
 from paredown_agent.recorder.also import Also
+from paredown_agent.recorder.attribution import Attribution, Caller
 from paredown_agent.recorder.base import Clock, Probe, Recorder
 from paredown_agent.recorder.classify import exec_use, open_use, read_head
 from paredown_agent.recorder.paths import FoundPath, Paths, _place, _readings
+from paredown_agent.recorder.programs import TaskState
 from paredown_agent.recorder.seen import Seen
+from paredown_agent.recorder.sessions import Known, Sessions
 from paredown_schemas.errors import ParedownError, UsageError
 
 BIND = Mount(7, 1, 1, "/opt/part", "/mnt", "overlay", "overlay", "")
@@ -91,6 +95,25 @@ def test_tells_how_an_exec_uses_files() -> None:
     assert uses(STATIC, PROGRAM) == ["exec", "exec"]
     assert uses(PROGRAM, PROGRAM) == ["exec", "exec"]
     assert uses(b"MZ", PROGRAM, LOADER) == ["script", "interpreter", "loader"]
+
+
+def test_an_exec_may_end_between_its_events() -> None:
+    clock = Clock()
+    attribution = Attribution(cast("Sessions", None))
+    attribution.empty = clock.start
+
+    def use(head: bytes, since: int, previous: int) -> str:
+        state = TaskState(since=since, previous_since=previous)
+        known = Known(1, "container", 7)
+        caller = Caller(state, known, steady=False, exe=None)
+        return attribution.exec_use(7, caller, head, ())
+
+    assert use(PROGRAM, 0, 0) == "exec"
+    assert use(LOADER, clock.start + 1, 0) == "loader"
+    assert use(PROGRAM, clock.start + 1, 0) == "exec"
+    attribution.empty = clock.start + 3
+    # All of that exec has been read: this is another one, of the loader by its name.
+    assert use(LOADER, clock.start + 2, clock.start + 1) == "exec"
 
 
 def test_tells_libraries_from_data() -> None:

@@ -72,7 +72,7 @@ class Attribution:
         """Return how a file that exec opened is used; ``head`` is its beginning."""
         since = caller.state.since
         before = self._opens.get(pid)
-        if before is not None and before.since != since:
+        if before is not None and not self._is_same_exec(before, caller.state):
             before = None
         how, after = exec_use(head, before.after if before else AFTER_OTHER)
         paths = before.paths if before else frozenset()
@@ -82,6 +82,11 @@ class Attribution:
             since, time.monotonic_ns(), after, paths.union(path.path for path in found)
         )
         return how
+
+    def _is_same_exec(self, before: _ExecOpen, state: TaskState) -> bool:
+        """The exec that opened ``before`` may have ended between the reading of its events."""
+        ended = before.since == state.previous_since and state.since > self.empty
+        return before.since == state.since or ended
 
     def exe(self, event: Event, caller: Caller, found: Sequence[FoundPath], how: How) -> str | None:
         """Return the program that caused ``event``; None where it may be either of two."""
