@@ -32,11 +32,10 @@ def exec_use(head: bytes, after: str) -> tuple[How, str]:
     """Return how a file that exec opened is used, and what the next one comes after.
 
     One exec opens a script, its interpreter (a script too, perhaps), and the ELF interpreter. What
-    is neither a script nor ELF has its interpreter by binfmt_misc.
+    is no ELF file is binfmt_misc's, or for a shell to read after the kernel's refusal.
     """
-    if head and not _is_elf(head):
-        first: How = "script" if head.startswith(b"#!") else "exec"
-        return ("interpreter" if after == AFTER_SCRIPT else first), AFTER_SCRIPT
+    if head.startswith(b"#!") or (head and not _is_elf(head)):
+        return ("interpreter" if after == AFTER_SCRIPT else "script"), AFTER_SCRIPT
     has_interpreter = _has_interpreter(head)
     following = AFTER_PROGRAM if has_interpreter else AFTER_OTHER
     if after == AFTER_SCRIPT:

@@ -10,7 +10,8 @@ import dataclasses
 import errno
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from paredown_schemas.names import decode_name
 DELETED = " (deleted)"
 _MAX_MOUNTS = 4096
 _MAX_THREADS = 64
+_MAX_RESIDENTS = 64
 
 
 class FoundPath(NamedTuple):
@@ -38,6 +40,7 @@ class Paths:
         self._mounts: dict[int, Mount] = {}  # by the mount id of statx
         self._learned: dict[int, Mount] = {}  # by the mount id of mountinfo
         self._roots: dict[int, str] = {}  # by the mount id of statx: what part it shows
+        self._residents: deque[int] = deque(maxlen=_MAX_RESIDENTS)
         self._asked: set[tuple[int, tuple[int, ...]]] = set()  # in vain, by the mount id of statx
 
     def learn(self, process: int | str) -> Mapping[int, Mount]:
@@ -60,10 +63,15 @@ class Paths:
         self._learned.update(found)
         return found
 
-    def keep_root(self, mount: int, root: str) -> None:
-        """Keep what the kernel side told: the path inside its superblock that a mount shows."""
+    def keep_root(self, mount: int, root: str, process: int) -> None:
+        """Keep what the kernel side told: the path inside its superblock that a mount shows.
+
+        ``process`` has it as its root, the first to run a program there: in general one that
+        outlives others of its mount namespace, who can be asked for them.
+        """
         _bound(self._roots)
         self._roots[mount] = root
+        self._residents.append(process)
 
     def forget(self) -> None:
         """Ask again for every mount: before Linux 6.8 the number of one may name another."""
@@ -101,7 +109,7 @@ class Paths:
         if (status.mount, pids) in self._asked:
             return None
         number = _number(fd, status)
-        for process in _processes(pids):
+        for process in _processes(pids, self._residents):
             mount = self.learn(process).get(number)
             if mount is not None:
                 _bound(self._mounts)
@@ -146,10 +154,11 @@ def _number(fd: int, status: statx.Status) -> int:
     return statx.status(fd, unique=False).mount if status.unique else status.mount
 
 
-def _processes(pids: tuple[int, ...]) -> Iterator[int | str]:
+def _processes(pids: Sequence[int], residents: Iterable[int]) -> Iterator[int | str]:
     """Whom to ask: a thread may have a mount namespace of its own, or be all that is left."""
     yield from pids
     yield "self"
+    yield from residents
     for pid in pids:
         with suppress(OSError):
             for thread in os.listdir(f"/proc/{pid}/task")[:_MAX_THREADS]:

@@ -124,7 +124,7 @@ class Sessions:
             elif event.kind == EVENT_PROGRAM:
                 self._run(event)
             elif event.kind == EVENT_MOUNT and not event.truncated:
-                self._paths.keep_root(event.mount, event.path)
+                self._paths.keep_root(event.mount, event.path, event.pid)
             elif (known := self._known.get(event.session)) is not None:
                 for record in self._facts.records(event, known.id, self._exes.get(event.exe)):
                     self._tell(record)
