@@ -6,7 +6,6 @@ import collections
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -24,43 +23,6 @@ from paredown_schemas.trace import Loss
 from recording import files, follow, paths, run, settle, shell, start, watch
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-RING = r"""
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <linux/io_uring.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static int by_ring(const char *path)
-{
-	struct io_uring_params p = {};
-	int ring = syscall(__NR_io_uring_setup, 1, &p);
-	size_t size = p.sq_off.array + 64, other = p.cq_off.cqes + 64 * sizeof(struct io_uring_cqe);
-	char *sq, *cq;
-	struct io_uring_sqe *entry;
-
-	if (ring < 0)
-		return -1;
-	sq = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
-	cq = mmap(0, other, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
-	entry = mmap(0, sizeof(*entry), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
-	entry->opcode = IORING_OP_OPENAT;
-	entry->fd = AT_FDCWD;
-	entry->addr = (unsigned long)path;
-	entry->open_flags = O_RDONLY;
-	((unsigned *)(sq + p.sq_off.array))[0] = 0;
-	++*(unsigned *)(sq + p.sq_off.tail);
-	if (syscall(__NR_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) != 1)
-		return -1;
-	return ((struct io_uring_cqe *)(cq + p.cq_off.cqes))->res;
-}
-
-int main(int argc, char **argv)
-{
-	return by_ring(argv[1]) < 0;
-}
-"""
 
 
 @pytest.fixture
@@ -96,19 +58,6 @@ def test_each_use_is_told_once_and_by_its_name_in_the_overlay(
     # Copied up meanwhile: other numbers, the same file of the image.
     assert {how for _, _, how, _ in uses} == {"read", "write"}
     assert {f.path for f in files(records) if "issue" in f.path} == {"/etc/issue"}
-
-
-def test_opens_around_the_system_calls(
-    fanotify_recorder: Recorder, root: Path, require: Require
-) -> None:
-    require(shutil.which("clang") is not None, "clang is not installed")
-    compile_ = ["clang", "-static", "-x", "c", "-o", str(root / "usr/local/bin/ring"), "-"]
-    compiled = subprocess.run(compile_, input=RING.encode(), capture_output=True, check=False)
-    require(compiled.returncode == 0, "no static program can be compiled")
-    probe = subprocess.run([compile_[5], root / "etc/motd"], check=False)
-    require(probe.returncode == 0, "io_uring is forbidden here")
-    records = run(fanotify_recorder, shell(root, "ring /etc/shells"))
-    assert "/etc/shells" in paths(records)
 
 
 def test_programs_without_a_name_in_the_image(
