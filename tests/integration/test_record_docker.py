@@ -360,6 +360,53 @@ def test_attaching_ends_by_a_signal_and_leaves_the_container_running(
     docker_daemon.run("kill", name)
 
 
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_attaching_goes_on_over_restarts(
+    agent: RunAgent, docker_daemon: Docker, trace: Path, name: str, tmp_path: Path, recorder: str
+) -> None:
+    """By the restart policy, by hand, and by hand while the agent was held up."""
+    script = (
+        "n=$(cat /count 2>/dev/null || echo 0); echo $((n + 1)) > /count;"
+        "case $n in 1) cat /etc/issue;; 2) cat /etc/debian_version;; 3) exec 7< /etc/fstab;; esac;"
+        "echo $n > /started; while ! test -e /go$n; do sleep 0.1; done; exit 1"
+    )
+    docker_daemon.run(
+        *RUN[1:], "-d", "--restart", "on-failure:1", "--name", name, IMAGE, "sh", "-c", script
+    )
+    ready = tmp_path / "ready"
+    process = agent.start(
+        *("record", "-o", trace, "--recorder", recorder, "--ready-file", ready),
+        *("--container", name),
+        env=docker_daemon.env,
+    )
+    wait_for(ready.exists)
+    others = ("run", "--rm", "--network", "none", IMAGE, "cat", "/etc/shells")
+    docker_daemon.run("exec", name, "touch", "/go0")
+    wait_for(lambda: _started(docker_daemon, name) == "1\n")
+    docker_daemon.run("restart", "--time", "0", name)
+    wait_for(lambda: _started(docker_daemon, name) == "2\n")
+    os.kill(process.pid, signal.SIGSTOP)
+    docker_daemon.run("restart", "--time", "0", name)
+    docker_daemon.run(*others)
+    wait_for(lambda: _started(docker_daemon, name) == "3\n")
+    os.kill(process.pid, signal.SIGCONT)
+    time.sleep(3)
+    docker_daemon.run("rm", "--force", name)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    run = only_run(trace)
+    assert run.reasons == ("late attach",)
+    found = {file.path for file in run.files() if not file.held}
+    assert {"/etc/issue", "/etc/debian_version", "/usr/bin/dash"} <= found
+    assert {"/etc/issue", "/etc/debian_version"} <= paths_of(run, "container")
+    assert "/etc/fstab" in paths_of(run, "container")
+    assert "/etc/shells" not in paths(run)
+
+
+def _started(docker: Docker, name: str) -> str:
+    return docker.run("exec", name, "cat", "/started", check=False).stdout
+
+
 @pytest.mark.parametrize("state", ["absent", "ended"])
 def test_a_container_that_cannot_be_attached_to(
     agent: RunAgent, docker_daemon: Docker, trace: Path, name: str, state: str

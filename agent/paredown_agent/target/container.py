@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import time
 from collections.abc import Mapping, Sequence
 
 from paredown_agent.commandline import RUNTIMES
@@ -12,9 +14,13 @@ from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE
 from paredown_agent.target.engines.registry import Engines, Found
 from paredown_agent.target.members import container_id, first_process
+from paredown_agent.target.restarts import Restarts, mount_point_of
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import Record, Session
+
+# Seconds from a container's start to its first exec; without a session by then it is late.
+_EXEC_DELAY = 2.0
 
 
 class ContainerTarget:
@@ -33,11 +39,17 @@ class ContainerTarget:
         self._found = found
         self._pid = pid
         self.container: str | None = found.container.id if found else container_id(pid)
+        self._pidfd: int | None = None  # None between two starts
+        self._since: float | None = None  # when its present start was met, until that is done with
+        self._identified = False
+        self._snapshot: list[Record] = []
+        self._recorder: Recorder | None = None
+        self._restarts: Restarts | None = None
+        self._over = False
         try:
-            self._pidfd = os.pidfd_open(pid)
+            self._follow(pid)
         except OSError as error:
             raise self._error(error) from error
-        self._snapshot: list[Record] = []
 
     @classmethod
     def by_name(cls, name: str, clock: Clock) -> ContainerTarget:
@@ -53,39 +65,51 @@ class ContainerTarget:
 
     def arm(self, recorder: Recorder) -> None:
         """Watch the container's root, then take what its processes hold."""
+        self._recorder = recorder
         try:
-            descriptor = os.open(
-                f"/proc/{self._pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            )
+            device = self._watch_root(recorder)
+            mount_point = mount_point_of(device)
+            if self._found is not None and mount_point is not None:
+                self._restarts = Restarts(self._found, mount_point, self._clock)
+                self._restarts.look(recorder)
         except OSError as error:
             raise self._error(error) from error
-        try:
-            recorder.watch(descriptor)
-        finally:
-            os.close(descriptor)
         self._snapshot = attach(self._pid, recorder, self._clock)
+        self._since = None
 
     def start(self) -> None:
         """Do nothing: it runs."""
 
     def polled(self) -> Mapping[int, int]:
-        """Wait for the container's end."""
-        return {self._pidfd: select.POLLIN}
+        """Wait for the container's end, and for its root to be mounted again."""
+        polled = {} if self._pidfd is None else {self._pidfd: select.POLLIN}
+        return (
+            polled
+            if self._restarts is None
+            else {self._restarts.fileno(): select.POLLPRI, **polled}
+        )
 
     def turn(self, recorder: Recorder, ready: Mapping[int, int]) -> Sequence[Record]:
-        """Hand out the snapshot, once."""
-        del recorder, ready
-        snapshot, self._snapshot = self._snapshot, []
-        return [*self._identified(), *snapshot] if snapshot else []
+        """Watch a new start's root first of all; hand out what a snapshot holds, once."""
+        if self._restarts is not None and self._restarts.fileno() in ready:
+            self._restarts.look(recorder)
+        if self._pidfd is not None and self._pidfd in ready:
+            self._let_go()
+        if self._pidfd is None and not self._over:
+            self._await_start()
+        self._attach_if_late(recorder)
+        return self._handed_out()
 
     def owns(self, session: Session) -> bool | None:
-        """Say yes: nothing but this container's root is watched."""
-        del session
-        return True
+        """Say yes, unless its root went and another container's has its number."""
+        device = self._recorder.superblock(session.id) if self._recorder else None
+        if device is None or self._restarts is None:
+            return True
+        return self._restarts.owns(session, device)
 
     def ended(self) -> bool:
-        """Say whether the container's first process has ended."""
-        return bool(select.select([self._pidfd], [], [], 0)[0])
+        """Say whether the container has ended, and is not started again."""
+        return self._over
 
     def forward(self, signal: int, *, typed: bool) -> bool:
         """Pass nothing on: the container is not the agent's."""
@@ -94,7 +118,7 @@ class ContainerTarget:
 
     def conclude(self) -> tuple[Sequence[Record], Sequence[str]]:
         """Say that the beginning was missed."""
-        return self._snapshot, [LATE]
+        return self._handed_out(), [LATE]
 
     def status(self) -> int | None:
         """Return 0: there is no command."""
@@ -111,10 +135,61 @@ class ContainerTarget:
 
     def close(self) -> None:
         """Let go of the process."""
-        os.close(self._pidfd)
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+        if self._restarts is not None:
+            self._restarts.close()
 
-    def _identified(self) -> list[Record]:
-        return [self._found.engine.identify(self._found.container)] if self._found else []
+    def _follow(self, pid: int) -> None:
+        self._pidfd = os.pidfd_open(pid)
+        self._pid = pid
+        self._since = time.monotonic()
+
+    def _let_go(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+        if self._restarts is None:
+            self._over = True
+        else:
+            self._restarts.end()
+
+    def _await_start(self) -> None:
+        pid = self._restarts.next_start() if self._restarts is not None else 0
+        if pid:
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                self._follow(pid)
+        self._over = pid == 0
+
+    def _attach_if_late(self, recorder: Recorder) -> None:
+        """A later start whose first exec was missed."""
+        if self._pidfd is None or self._restarts is None or self._since is None:
+            return
+        if time.monotonic() < self._since + _EXEC_DELAY:
+            return
+        self._since = None
+        if not self._restarts.saw_begin(self._pid):
+            with contextlib.suppress(OSError, ParedownError):  # it has ended
+                self._watch_root(recorder)
+                self._snapshot += attach(self._pid, recorder, self._clock)
+
+    def _watch_root(self, recorder: Recorder) -> int:
+        """Return its st_dev; raises OSError."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = os.open(f"/proc/{self._pid}/root", flags)
+        try:
+            recorder.watch(descriptor)
+            return os.fstat(descriptor).st_dev
+        finally:
+            os.close(descriptor)
+
+    def _handed_out(self) -> list[Record]:
+        """The image's identity goes before the first snapshot."""
+        snapshot, self._snapshot = self._snapshot, []
+        if snapshot and self._found is not None and not self._identified:
+            self._identified = True
+            return [self._found.engine.identify(self._found.container), *snapshot]
+        return snapshot
 
     def _error(self, error: OSError) -> ParedownError:
         name = f"container {escape_name(self._found.container.name)}" if self._found else ""

@@ -20,7 +20,7 @@ _PATIENCE = 20.0  # seconds for one answer
 _POD_NAME = 3  # parts of NAMESPACE/POD/CONTAINER
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """What every engine tells about a container."""
 
@@ -29,6 +29,7 @@ class Container:
     pid: int  # of its first process, in the engine's pid namespace; 0 when none runs
     image: str  # what the engine knows the image by
     reference: str  # as the user wrote it
+    restarting: bool = False  # it has ended, and its engine is about to start it again
 
     def is_called(self, name: str) -> bool:
         """Say whether ``name`` is its id or its name.

@@ -24,7 +24,7 @@ _ENDED = ("exited", "dead", "removing", "stopped")
 _NOT_STARTED = ("created", "configured", "initialized", "initializing")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DockerContainer(Container):
     """What inspect tells about one container; ``image`` is the image's id."""
 
@@ -177,6 +177,7 @@ def _container(entry: Mapping[str, Any]) -> DockerContainer:
         pid=state.get("Pid") or 0,
         started=status not in _NOT_STARTED,
         ended=status in _ENDED,
+        restarting=status == "restarting",
         vanishing=status == "removing",
         starts=(entry.get("RestartCount") or 0) + 1,
         image=entry.get("Image", ""),
