@@ -67,6 +67,12 @@ OPENS = (
     Way(name="held", what="open when the agent attaches", does="exec 5<file; cat <&5",
         told={"file": "read", ".": "directory"}, late=True,
         why="from /proc/PID/fd"),
+    Way(name="held-chroot", what="the same, of a process that is in a chroot",
+        does="""perl -e 'chroot "directory"; open F, "/file" or die; $| = 1;
+        print <F>, "pause\\n"; <STDIN>'""",
+        made="mkdir directory; echo used >directory/file",
+        told={"directory/file": "read", ".": "directory", "directory": "directory"},
+        late=True, why="as above"),
     Way(name="passed", what="opened outside of all sessions, passed by a socket",
         does="use received $SOCKET", passes="file", told={},
         why="whoever opened it is no workload; receiving opens nothing"),
