@@ -117,6 +117,8 @@ def parse_mounts(text: bytes) -> MountTable:
     return MountTable(tuple(_parse(line) for line in text.split(b"\n") if line))
 
 
+# The table is read at each change of it, and most of its lines are those of the last time.
+@functools.lru_cache(maxsize=1024)
 def _parse(line: bytes) -> Mount:
     fields = line.split(b" ")
     # Zero or more optional fields end at a lone hyphen.

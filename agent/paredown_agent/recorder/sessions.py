@@ -34,7 +34,6 @@ class Known:
     id: int
     kind: SessionKind
     leader: int
-    device: int | None = None  # of the superblock on which it began; None if adopted
 
 
 class Sessions:
@@ -45,6 +44,7 @@ class Sessions:
         self._paths = paths
         self._clock = clock
         self._known: dict[int, Known] = {}  # by the kernel side's number
+        self._superblocks: dict[int, int] = {}  # on which sessions began, by session
         self._containers: dict[int, tuple[int, int]] = {}  # device: session and pid of its first
         self._adopted: dict[int, tuple[int, int]] = {}  # device: session, and when that was
         self._exes: dict[int, str | None] = {}
@@ -103,8 +103,7 @@ class Sessions:
 
     def superblock(self, session: int) -> int | None:
         """See ``Recorder``."""
-        found = (known.device for known in self._known.values() if known.id == session)
-        return next(found, None)
+        return self._superblocks.get(session)
 
     def running(self, session: int) -> bool:
         """See ``Recorder``."""
@@ -166,7 +165,8 @@ class Sessions:
         kind: SessionKind = "injected" if self._container_runs(event.device) else "container"
         if kind == "container":
             self._containers[event.device] = (event.session, event.pid)
-        self._known[event.session] = Known(id_, kind, event.pid, event.device)
+        self._known[event.session] = Known(id_, kind, event.pid)
+        self._superblocks[id_] = event.device
         self._pending.append(Session(id_, kind, event.pid, self._clock.since(event.time)))
         self._paths.forget()
         self._paths.learn(event.pid)

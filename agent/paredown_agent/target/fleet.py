@@ -34,6 +34,7 @@ from paredown_schemas.trace import ImageIdentity, Record, Session, SessionKind
 _EXEC_DELAY = 2.0
 _ASK_AGAIN = 2.0  # seconds between questions, at the least
 _ASK_SELDOM = 60.0
+_READ_AGAIN = 0.05  # seconds between looks at the engines' files, and ever longer
 # Seconds after its root went: a removed container has ended, another one may be restarted.
 _ENDED = 2.0
 _RESTART = 15.0
@@ -54,6 +55,7 @@ class Member(Subject):
     gone: float | None = None  # its root has been unmounted since then
     found: Found | None = None
     wanted: bool | None = None  # None while it is not known whose it is
+    read: float = 0.0  # ask the engines' files about it then
     leaders: set[int] = dataclasses.field(default_factory=set)  # first processes that were seen
     snapshot: list[Record] = dataclasses.field(default_factory=list)
     identity: Future[ImageIdentity] | None = None
@@ -169,7 +171,7 @@ class FleetTarget:
             return False  # it began before it was watched: its first files are missing
         if session.kind == "container":
             member.leaders.add(session.pid)
-        if member.wanted is None:
+        if member.wanted is None and time.monotonic() > member.read:
             self._ask_files(member)
         return member if member.wanted else member.wanted
 
@@ -196,7 +198,11 @@ class FleetTarget:
                 member.gone, member.ask = now, None
 
     def _ask_files(self, member: Member) -> None:
-        owner = owner_of_root(member.mount_point) if member.wanted is None else None
+        if member.wanted is not None:
+            return
+        now = time.monotonic()
+        member.read = now + max(_READ_AGAIN, (now - member.met) / 2)
+        owner = owner_of_root(member.mount_point)
         if owner is not None:
             engine = self._engines.of_kind(owner.kind)
             self._know(member, Found(engine, owner.container), holds_pod=owner.holds_pod)

@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
+from paredown_agent import statx
 from paredown_agent.mountinfo import Mount, parse_mounts
 from paredown_agent.recorder.base import Clock, Recorder
 
@@ -22,6 +23,7 @@ class Overlay:
 
     mount_point: str
     since: int  # watched from then on
+    mount: int | None  # its number, which no other mount ever has; None before Linux 6.8
     until: int | None = None  # certainly this one until then; None while it is mounted
 
 
@@ -123,16 +125,20 @@ class OverlayWatch:
         return self._wanted(mount_point) is not False
 
     def _watch(self, mount: Mount, recorder: Recorder) -> bool:
-        with _opened(mount) as directory:
-            anew = recorder.watch(directory)
         known = self._watched.setdefault(mount.device, [])
         last = known[-1] if known else None
+        with _opened(mount) as directory:
+            status = statx.status(directory)
+            number = status.mount if status.unique else None
+            if last is not None and last.until is None and last.mount == number is not None:
+                return False
+            anew = recorder.watch(directory)
         if last is not None and last.until is None:
             if last.mount_point == mount.mount_point and not anew:
                 return False
             # It went since the last look, nobody knows when.
             last.until = self._looked
-        known.append(Overlay(mount.mount_point, self._clock.now()))
+        known.append(Overlay(mount.mount_point, self._clock.now(), number))
         del known[:-_REMEMBERED]
         return True
 
