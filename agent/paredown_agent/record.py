@@ -32,6 +32,7 @@ FORWARDED = (
 )
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _TURN = 0.1  # seconds: a recorder wants to be drained ten times a second
+_LAST_DRAINS = 100  # more than a full queue takes; what goes on may make events for ever
 _GRACE = 10.0  # seconds from SIGTERM or SIGINT to SIGKILL, as docker gives
 
 
@@ -174,7 +175,12 @@ class Recording:
 
     def _finish(self) -> None:
         self._marks.close()
-        self._traces.take(self._recorder.drain())
+        # In parts: all that a long queue holds is much at once.
+        for _ in range(_LAST_DRAINS):
+            records = self._recorder.drain()
+            self._traces.take(records)
+            if not records:
+                break
         self._traces.take(self._recorder.finish())
         records, reasons = self._target.conclude()
         self._traces.add(records)
