@@ -17,7 +17,7 @@ from paredown_agent.sieve import Nobody, Sieve
 from paredown_agent.traces import count, tally, verdict
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
-from paredown_schemas.trace import MAGIC, Header, Loss, Mark, Record, Session
+from paredown_schemas.trace import MAGIC, Coverage, Header, Loss, Mark, Record, Session
 
 _SUFFIX = ".trace"
 # Counted exactly; 64 KiB for each trace that is open.
@@ -67,6 +67,7 @@ class TraceDirectory:
         self._header: Header | None = None
         self._outputs: dict[Subject, Output] = {}
         self._marks: list[Mark] = []
+        self._coverage: list[Coverage] = []  # a few, told when the recording begins
         self._losses: collections.deque[Loss] = collections.deque(maxlen=_MAX_LOSSES)
         self._lines: collections.deque[tuple[str, ...]] = collections.deque(maxlen=_SHOWN)
         self._ended = 0
@@ -94,6 +95,8 @@ class TraceDirectory:
                     sorted_.setdefault(each, []).append(record)
                 if isinstance(record, Loss):
                     self._losses.append(record)
+                elif isinstance(record, Coverage):
+                    self._coverage.append(record)
         for subject, own in sorted_.items():
             self.write(subject, own)
 
@@ -177,7 +180,7 @@ class TraceDirectory:
         )
         # What was lost while it was watched may have been its.
         lost = [loss for loss in self._losses if loss.time >= subject.since]
-        output.write([header, *self._marks, *lost])
+        output.write([header, *self._coverage, *self._marks, *lost])
         return output
 
     def _tell(self, subject: Subject, output: Output, partial: Sequence[str]) -> None:

@@ -215,6 +215,7 @@ class Coverage:
     what: Facet
     recorded: bool
     why: str  # not; empty where it was
+    session: int | None = None  # whose; None: everybody's
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -84,17 +84,21 @@ class EbpfRecorder(SessionKeeper):
             records += self._sessions.records()
             if event.kind == EVENT_FILE:
                 records += self._file(event)
+        self._sessions.look_at_ends()
+        records += self._sessions.records()
         lost = self._programs.losses()
         return [*records, *(Loss(where, count, self._clock.now()) for where, count in lost)]
 
     def finish(self) -> Sequence[Record]:
         """See ``Recorder``."""
         self._programs.detach()
-        self._sessions.look_at_ids()
-        return self.drain()
+        records = [*self.drain()]
+        self._sessions.conclude()
+        return [*records, *self._sessions.records()]
 
     def close(self) -> None:
         """See ``Recorder``."""
+        self._sessions.close()
         self._programs.close()
 
     def _file(self, event: Event) -> list[File]:

@@ -65,7 +65,8 @@ class Facts:
             if isinstance(record, Port):
                 self._ports += 1
                 if self._ports == _MAX_PORTS:
-                    yield Coverage("ports", recorded=False, why=f"more than {_MAX_PORTS} of them")
+                    why = f"more than {_MAX_PORTS} of them"
+                    yield Coverage("ports", recorded=False, why=why)
 
     def _record(self, event: Event, session: int, exe: str | None, time: int) -> Record | None:
         if event.kind == EVENT_IDS:

@@ -118,6 +118,8 @@ class FanotifyRecorder(SessionKeeper):
         for _ in range(_BATCHES):
             if not self._read_batch(records):
                 break
+        self._sessions.look_at_ends()
+        records += self._sessions.records()
         records += self._losses()
         return records
 
@@ -128,8 +130,8 @@ class FanotifyRecorder(SessionKeeper):
         while self._read_batch(records):
             pass
         self._programs.detach()
-        self._sessions.look_at_ids()
         self._sessions.take(self._programs.events())
+        self._sessions.conclude()
         records += self._sessions.records()
         self._close_held()
         records += self._losses()
@@ -140,6 +142,7 @@ class FanotifyRecorder(SessionKeeper):
         self._close_held()
         self._poll.close()
         self._group.close()
+        self._sessions.close()
         self._programs.close()
 
     def _read_batch(self, records: list[Record]) -> bool:

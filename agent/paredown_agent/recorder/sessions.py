@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from paredown_agent import statx
-from paredown_agent.mountinfo import read_mounts
+from paredown_agent.mountinfo import Mount, read_mounts
 from paredown_agent.recorder.base import Clock
 from paredown_agent.recorder.facts import Facts
 from paredown_agent.recorder.messages import EVENT_MOUNT, EVENT_PROGRAM, EVENT_SESSION, Event
@@ -17,8 +19,9 @@ from paredown_agent.recorder.paths import Paths
 from paredown_agent.recorder.places import Places
 from paredown_agent.recorder.programs import Programs, TaskState
 from paredown_agent.recorder.seen import Seen
+from paredown_agent.recorder.upper import UpperLayers
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.trace import Process, Record, Session, SessionKind
+from paredown_schemas.trace import Coverage, Process, Record, Session, SessionKind
 
 # Far more programs than an image has; forgetting them costs the exe of later files.
 _MAX_EXES = 65536
@@ -52,6 +55,10 @@ class Sessions:
         self._devices: set[int] = set()
         self._ids = Seen(_SEEN_IDS)
         self._places = Places(self._devices)
+        self._uppers = UpperLayers(clock)
+        # Of containers that have not ended, by device: session, and when it began (epoch).
+        self._going: dict[int, tuple[int, int]] = {}
+        self._exits = 0
         self._facts = Facts(clock, self._places)
         self._pending: list[Record] = list(programs.also.coverage())
         self.begins = True  # an exec may begin a session
@@ -61,10 +68,12 @@ class Sessions:
 
         Returns whether its number is new.
         """
-        device = superblock_device(directory)
+        mount = _mount(directory)
+        device = os.fstat(directory).st_dev if mount is None else mount.device
         if device in self._devices:
             return False
         self._programs.watch(device, begins=self.begins)
+        self._uppers.watch(device, mount)
         self._devices.add(device)
         return True
 
@@ -72,6 +81,8 @@ class Sessions:
         """Let nothing begin on the superblock of ``directory`` any more."""
         device = superblock_device(directory)
         self._programs.unwatch(device)
+        self._end(device)
+        self._uppers.unwatch(device)
         self._devices.discard(device)
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
@@ -81,6 +92,8 @@ class Sessions:
         self._pending.append(Session(id_, kind, pid, self._clock.now()))
         if kind == "command":
             self._close()
+            why = "no container of its own is in reach"
+            self._pending.append(Coverage("directories", recorded=False, why=why, session=id_))
         if kind == "container":
             self._adopt_container(raw, pid)
         else:
@@ -94,6 +107,7 @@ class Sessions:
         device = os.stat(f"/proc/{pid}/root").st_dev
         if not self._container_runs(device):
             self._containers[device] = (raw, pid)
+            self._going[device] = (self._known[raw].id, _start_time(pid))
         self._adopt_tree(raw, pid, started=True)
         self._adopted[device] = (self._containers[device][0], time.monotonic_ns())
 
@@ -133,8 +147,35 @@ class Sessions:
         pending, self._pending = self._pending, []
         return pending
 
-    def look_at_ids(self) -> None:
-        """Tell of the ids that programs have changed to and still have, when a recording ends."""
+    def look_at_ends(self) -> None:
+        """Tell what containers wrote to that have ended since the last call: they may go any time.
+
+        To be called when events were taken, once for many of them.
+        """
+        exits = self._programs.exits()
+        if exits != self._exits:
+            self._exits = exits
+            for device in list(self._going):
+                if not self._container_runs(device):
+                    self._end(device)
+
+    def conclude(self) -> None:
+        """Tell what is known at a recording's end only."""
+        self._look_at_ids()
+        for device in list(self._going):
+            self._end(device)
+
+    def close(self) -> None:
+        """Let go of what was watched."""
+        self._uppers.close()
+
+    def _end(self, device: int) -> None:
+        if device in self._going:
+            session, since = self._going.pop(device)
+            self._pending += self._uppers.written(device, session, since)
+
+    def _look_at_ids(self) -> None:
+        """The ids that programs have changed to and still have."""
         for pid, _ in _parents():
             state = self._programs.find_running(pid)
             known = self._known.get(state.session) if state is not None and state.exe else None
@@ -164,7 +205,9 @@ class Sessions:
         id_ = len(self._known) + 1
         kind: SessionKind = "injected" if self._container_runs(event.device) else "container"
         if kind == "container":
+            self._end(event.device)
             self._containers[event.device] = (event.session, event.pid)
+            self._going[event.device] = (id_, self._clock.epoch + self._clock.since(event.time))
         self._known[event.session] = Known(id_, kind, event.pid)
         self._superblocks[id_] = event.device
         self._pending.append(Session(id_, kind, event.pid, self._clock.since(event.time)))
@@ -254,8 +297,20 @@ def superblock_device(fd: int) -> int:
 
     st_dev is another number on btrfs, and for files of some overlays; mountinfo has the kernel's.
     """
-    mount = read_mounts().by_id.get(statx.status(fd, unique=False).mount)
+    mount = _mount(fd)
     return os.fstat(fd).st_dev if mount is None else mount.device
+
+
+def _mount(fd: int) -> Mount | None:
+    return read_mounts().by_id.get(statx.status(fd, unique=False).mount)
+
+
+def _start_time(pid: int) -> int:
+    """When a process began, in ns since the epoch; 0 if it has ended."""
+    try:
+        return int(psutil.Process(pid).create_time() * 1e9)
+    except psutil.Error:
+        return 0
 
 
 def _parents() -> list[tuple[int, int]]:

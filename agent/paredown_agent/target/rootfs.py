@@ -52,6 +52,7 @@ class RootfsTarget:
         self._runc = _find_runc()
         self._lower = self._open(directory)
         self._bundle = Path(os.path.realpath(directory))
+        self._memory = -1
         self._supervisor: int | None = None
         self._pidfd = -1
         self._status: int | None = None
@@ -140,6 +141,8 @@ class RootfsTarget:
         with contextlib.suppress(CommandNotStartedError):
             self.stop(signals.SIGKILL)
         os.close(self._lower)
+        if self._memory >= 0:
+            os.close(self._memory)
 
     def _open(self, directory: str) -> int:
         try:
@@ -168,7 +171,8 @@ class RootfsTarget:
         upper, root = f"/proc/self/fd/{memory}", self._bundle / "root"
         options = f"lowerdir=/proc/self/fd/{self._lower},upperdir={upper}/upper"
         namespaces.mount("paredown", str(root), "overlay", 0, f"{options},workdir={upper}/work")
-        os.close(memory)
+        # The overlay's options name its upper layer by this number.
+        self._memory = memory
         if not os.path.lexists(root / "tmp"):
             os.mkdir(root / "tmp")
             os.chmod(root / "tmp", 0o1777)  # noqa: S103 - what /tmp is
