@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import signal
@@ -24,6 +25,7 @@ from container_tools import (
     paths_of,
     wait_for,
 )
+from containerd_daemon import REFERENCE, Containerd
 from paredown_schemas.identity import host_platform, image_identity
 from paredown_schemas.trace import Mark, Run
 
@@ -237,6 +239,50 @@ def test_podmans_containers(podman_engine: Engine, record: Record, name: str) ->
         assert run.image is not None
         assert run.image.identity == identity
     assert fleet.run(f"{name}-old").reasons == ("late attach",)
+
+
+def _start_pods(
+    containerd: Containerd, pod: str, name: str, *command: str, kind: str = "container"
+) -> None:
+    """Start a container with what containerd's part for Kubernetes writes on one."""
+    told = {"container-type": kind, "sandbox-namespace": "prod", "sandbox-name": pod}
+    told |= {"container-name": name, "image-name": REFERENCE} if kind == "container" else {}
+    notes = [("--annotation", f"io.kubernetes.cri.{key}={value}") for key, value in told.items()]
+    labels = {"io.cri-containerd.kind": kind, "io.kubernetes.pod.namespace": "prod"}
+    labels |= {"io.kubernetes.pod.name": pod, "io.kubernetes.container.name": name}
+    notes += [("--label", f"{key}={value}") for key, value in labels.items()]
+    options = ("--detach", "--runc-binary", str(containerd.runtime))
+    words = [word for note in notes for word in note]
+    containerd.run(
+        *("--namespace", "k8s.io", "run", *options, *words),
+        *(REFERENCE, hashlib.sha256(f"{pod}{name}".encode()).hexdigest(), *command),
+    )
+
+
+def test_pods_containers_and_not_what_holds_their_namespaces(
+    containerd: Containerd, record: Record, name: str
+) -> None:
+    _start_pods(containerd, name, "web", "sh", "-c", "exec 7< /etc/shells; sleep 100; true")
+    _start_pods(containerd, name, "old-pause", "sleep", "100", kind="sandbox")
+    fleet = record(engine=containerd, pattern=f"prod/{name}/*")
+    _start_pods(containerd, name, "side", "sh", "-c", "cat /etc/issue; sleep 100")
+    _start_pods(containerd, name, "job", "cat", "/etc/fstab")
+    _start_pods(containerd, name, "new-pause", "sleep", "100", kind="sandbox")
+    # Long enough for a question to containerd, which knows what the image is.
+    wait_for(lambda: fleet.run(f"prod_{name}_side").image is not None)
+    told = fleet.end()
+    files = {"web": "/etc/shells", "side": "/etc/issue", "job": "/etc/fstab"}
+    assert len(fleet.runs()) == len(files), told
+    for each, file in files.items():
+        run = fleet.run(f"prod_{name}_{each}")
+        assert run.reasons == (("late attach",) if each == "web" else ())
+        assert paths_of(run, "container") & set(files.values()) == {file}
+        assert run.image is not None
+        assert run.image.reference == REFERENCE
+    for each in ("web", "side"):
+        image = fleet.run(f"prod_{name}_{each}").image
+        assert image is not None
+        assert image.identity == image_identity(containerd.diff_ids, host_platform())
 
 
 def test_traces_of_another_recording_stay(
