@@ -8,7 +8,7 @@ from pathlib import Path
 # agent/bundle/launcher.c hides these from the bundle's own dynamic loader.
 _HIDDEN_PREFIX = b"lD_"
 _HIDDEN_NAME = b"gLIBC_TUNABLES"
-# What Python adds where the locale is "C" (PEP 538), in isolated mode too.
+# What Python sets where the locale is "C" (PEP 538), in isolated mode too.
 _COERCED = b"LC_CTYPE"
 
 
@@ -24,5 +24,7 @@ def restore() -> None:
         initial = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
         return
-    if not any(entry.startswith(_COERCED + b"=") for entry in initial):
-        os.environb.pop(_COERCED, None)
+    os.environb.pop(_COERCED, None)
+    for name, _, value in (entry.partition(b"=") for entry in initial):
+        if name == _COERCED:
+            os.environb[name] = value

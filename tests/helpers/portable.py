@@ -11,9 +11,10 @@ from container_tools import Docker
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = "/paredown/paredown-agent"
-# What docs/recipes.md says that a wrapper, and an agent that attaches, take.
+# What docs/recipes.md says that a wrapper, an agent that attaches, and one for a node take.
 WRAP = ("SYS_ADMIN",)
 ATTACH = ("SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH")
+NODE = (*ATTACH, "SYS_CHROOT")
 _APP = ROOT / "tests" / "data" / "bundle_app"
 
 

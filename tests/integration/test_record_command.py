@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import msgpack
 import psutil
 import pytest
 
-import paredown_agent
-import paredown_schemas
-from container_tools import Docker, RunAgent, interrupt, only_run, paths, wait_for
-from fixture_types import Require
+from container_tools import RunAgent, interrupt, only_run, paths, wait_for
 
 RECORDERS = ("fanotify", "ebpf-tracepoints")
 
@@ -144,54 +139,3 @@ def _is_recorder(process: psutil.Process, trace: Path) -> bool:
     return str(trace) in (process.info["cmdline"] or []) and "paredown_agent" in " ".join(
         process.info["cmdline"]
     )
-
-
-@pytest.fixture(scope="module")
-def flask_image(docker_daemon: Docker, flask_rootfs: Path) -> str:
-    with subprocess.Popen(["tar", "-C", flask_rootfs, "-c", "."], stdout=-1) as tar:
-        docker_daemon.run("import", "-", "paredown-flask:test", stdin=tar.stdout)
-    return "paredown-flask:test"
-
-
-def _wrapper(site: Path, require: Require) -> list[str]:
-    """What brings the agent into a container that has a Python of the same version."""
-    require(sys.version_info[:2] == (3, 11), "the image's Python is 3.11, its modules fit no other")
-    for module in (msgpack, psutil, paredown_agent, paredown_schemas):
-        source = Path(module.__file__ or "").parent
-        shutil.copytree(source, site / source.name, dirs_exist_ok=True)
-    for name in ("libbpf.so.1", "libelf.so.1", "libz.so.1"):
-        found = list(Path("/usr/lib").glob(f"*/{name}"))
-        require(bool(found), f"{name} is not installed")
-        shutil.copyfile(found[0], site / name)
-    return [
-        *("--network", "none", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"),
-        *("-v", f"{site}:/site:ro", "-e", "PYTHONPATH=/site", "-e", "LD_LIBRARY_PATH=/site"),
-    ]
-
-
-@pytest.mark.parametrize("duration", [True, False])
-def test_inside_a_container_pid_1_stays_pid_1(
-    recording: None,
-    require: Require,
-    docker_daemon: Docker,
-    flask_image: str,
-    tmp_path: Path,
-    duration: bool,
-) -> None:
-    del recording
-    (out := tmp_path / "out").mkdir()
-    options = [*_wrapper(tmp_path / "site", require), "-v", f"{out}:/out"]
-    limit = ["--duration", "1s"] if duration else []
-    done = docker_daemon.run(
-        *("run", "--rm", *options, flask_image, "python3", "-m", "paredown_agent"),
-        *("record", "-o", "/out/app.trace", *limit, "--"),
-        *("sh", "-c", "echo $$; cat /etc/debian_version; sleep 2.5; exit 4"),
-        check=False,
-    )
-    assert done.returncode == 4, done.stderr
-    assert done.stdout.splitlines()[0] == "1"
-    run = only_run(out / "app.trace")
-    # PID 1's end takes the recorder along, before it can write the trailer.
-    assert (run.verdict == "complete") == duration, run.reasons
-    assert {"/usr/bin/dash", "/usr/bin/cat", "/etc/debian_version"} <= paths(run)
-    assert not any("python" in path or path.startswith("/site") for path in paths(run))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from portable import ATTACH, WRAP
+from portable import ATTACH, NODE, WRAP
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text()
 
@@ -35,12 +35,8 @@ def _capabilities(value: Any) -> Iterator[frozenset[str]]:
 
 def test_each_document_grants_what_was_tried_and_no_more() -> None:
     granted = [list(_capabilities(yaml.safe_load(block))) for block in _blocks("yaml")]
-    assert granted == [
-        [frozenset(WRAP)],
-        [frozenset(WRAP)],
-        [frozenset(ATTACH)],
-        [frozenset(ATTACH)],
-    ]
+    expected = [WRAP, WRAP, ATTACH, NODE]
+    assert granted == [[frozenset(names)] for names in expected]
 
 
 def test_each_docker_run_grants_what_was_tried_and_no_more() -> None:
