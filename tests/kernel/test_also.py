@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 import strace_lookups
@@ -18,6 +19,7 @@ from paredown_agent.recorder import calls
 from paredown_agent.recorder.also import ALSO, Also
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS
+from paredown_agent.target.attach import attach
 from paredown_schemas.trace import (
     Capability,
     Coverage,
@@ -278,6 +280,7 @@ socket C, AF_INET6, SOCK_STREAM, IPPROTO_TCP;
 bind C, sockaddr_in6(83, inet_pton AF_INET6, "::") or die;
 socket D, AF_INET6, SOCK_DGRAM, IPPROTO_UDP;
 bind D, sockaddr_in6(84, inet_pton AF_INET6, "::1") or die;
+listen A, 1; listen C, 1;
 socket E, AF_INET, SOCK_STREAM, IPPROTO_TCP; bind E, sockaddr_in(81, INADDR_ANY) and die;
 """.replace("\n", " ")
 
@@ -297,6 +300,30 @@ def test_ports_are_those_that_were_bound(watching: Recorder, root: Path) -> None
         ("udp", "::1", 84, "/usr/bin/perl", False),
     }
     assert told(records)["ports"]
+
+
+def test_ports_that_were_bound_before(recorder: Recorder, root: Path) -> None:
+    """Found at a late attach; what somebody else has bound in the same network is not its."""
+    stay = f"perl -e '{BIND} print qq(ready\\n); close STDOUT; <STDIN>'"
+    chroot = ["unshare", "--mount", "chroot", str(root), "/bin/sh", "-c", f"{stay}; true"]
+    stranger = "use Socket; socket S, AF_INET, SOCK_STREAM, 6; bind S, sockaddr_in(99, INADDR_ANY);"
+    stranger += "listen S, 1; fork and exit; close STDOUT; sleep 3"
+    command = own_network(["sh", "-c", f"perl -e '{stranger}'; exec \"$@\"", "x", *chroot])
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    watch(recorder, root)
+    records = attach(process.pid, recorder, Clock())
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
+    process.communicate()
+    ports = {(r.protocol, r.address, r.port, r.exe, r.held) for r in records if isinstance(r, Port)}
+    assert ports == {
+        ("tcp", "0.0.0.0", 81, "/usr/bin/perl", True),
+        ("udp", "127.0.0.2", 82, "/usr/bin/perl", True),
+        ("tcp", "::", 83, "/usr/bin/perl", True),
+        ("udp", "::1", 84, "/usr/bin/perl", True),
+    }
 
 
 def test_strangers_ports_are_not_the_containers(watching: Recorder, root: Path) -> None:

@@ -52,6 +52,19 @@ def test_the_directory_in_which_a_file_was_made_stays(root: Path) -> None:
     )
 
 
+def test_a_directory_that_was_written_to_stays(root: Path) -> None:
+    """The agent tells of directories in which something was made that is not there any more."""
+    packages = {"web": ["/var/lib/web/sessions", "/var/lib/web/cache"]}
+    written = use("/var/lib/web/cache", how="write", kind="directory", exe=None)
+    decision = decided(root, ["/app/run", written], packages)
+    assert "/var/lib/web/cache" in decision.kept
+    assert "/var/lib/web/sessions" not in decision.kept
+    assert [package.action for package in decision.plan.packages] == ["remove"]
+    # One that the run made stands for the one that it was made in.
+    made = use("/var/lib/web/cache/a/b", how="write", kind="directory", exe=None)
+    assert "/var/lib/web/cache" in decided(root, ["/app/run", made], packages).kept
+
+
 def test_links_to_directories_stay_with_a_package_that_stays(root: Path) -> None:
     decision = decided(root, ["/usr/lib/base"], {"base": BASE}, granularity="file")
     assert {"/var/run", "/var/lock", "/run/lock"} <= decision.kept

@@ -10,9 +10,10 @@ import stat
 from paredown_agent.recorder.base import Adopter, Clock
 from paredown_agent.recorder.classify import file_kind
 from paredown_agent.target.held import Held, Holdings
+from paredown_agent.target.heldports import HeldPorts
 from paredown_agent.target.members import Container, relatives, sessions_of
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.trace import File, Loss, Record, Snapshot
+from paredown_schemas.trace import File, Loss, Port, Record, Snapshot
 
 # A process that forks and ends while it is looked at leaves what it held to its child; looked for
 # again until there is none, but not for ever.
@@ -33,16 +34,17 @@ def attach(first: int, recorder: Adopter, clock: Clock) -> list[Record]:
     holdings = Holdings(container.mount, first)
     known = {first: recorder.adopt(first, "container")}
     now = clock.now()
-    files = _files(holdings, first, known[first], now)
+    ports = HeldPorts()
+    held = _held(holdings, ports, first, known[first], now)
     for _ in range(_ROUNDS):
         new = sessions_of(container, known)
         if not new:
             break
         for pid, session in new.items():
             known[pid] = session or _adopt(container, pid, recorder) or known[first]
-            files |= _files(holdings, pid, known[pid], now)
+            held |= _held(holdings, ports, pid, known[pid], now)
     lost = [Loss("path longer than 4095 bytes", holdings.unnamed, now)] if holdings.unnamed else []
-    return [Snapshot(processes=len(known), time=now), *files, *lost]
+    return [Snapshot(processes=len(known), time=now), *held, *lost]
 
 
 def _adopt(container: Container, pid: int, recorder: Adopter) -> int | None:
@@ -58,10 +60,14 @@ def _adopt(container: Container, pid: int, recorder: Adopter) -> int | None:
         return None
 
 
-def _files(holdings: Holdings, pid: int, session: int, now: int) -> dict[File, None]:
-    """The first use of each path by one process, in order."""
+def _held(
+    holdings: Holdings, ports: HeldPorts, pid: int, session: int, now: int
+) -> dict[File | Port, None]:
+    """The first use of each path by one process, in order, and what it has bound."""
     exe, found = holdings.read(pid)
-    return {_file(held, exe, session, now): None for held in found}
+    files: dict[File | Port, None] = {_file(held, exe, session, now): None for held in found}
+    bound = (Port(*each, session=session, exe=exe, time=now, held=True) for each in ports.read(pid))
+    return files | dict.fromkeys(bound)
 
 
 def _file(held: Held, exe: str | None, session: int, now: int) -> File:
