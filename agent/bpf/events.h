@@ -3,26 +3,11 @@
 #ifndef PAREDOWN_EVENTS_H
 #define PAREDOWN_EVENTS_H
 
-#include "kernel.h"
+#include "front.h"
 
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
+RING(events, 1 << 20);
 
-#include "paredown.h"
-
-const volatile struct config config SEC(".rodata");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTS);
-	__type(key, __u32);
-	__type(value, __u64);
-} counts SEC(".maps");
+TABLE(PERCPU_ARRAY, counts, __u32, __u64, COUNTS);
 
 struct message {
 	struct event head;
@@ -30,12 +15,7 @@ struct message {
 };
 
 /* Tracepoints run with preemption off and never nest here: none of these fires in an interrupt. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct message);
-} scratch SEC(".maps");
+TABLE(PERCPU_ARRAY, scratch, __u32, struct message, 1);
 
 static void add_one(__u32 what)
 {

@@ -13,12 +13,7 @@ struct fact {
 };
 
 /* In an LRU a forgotten entry is only told once more. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct fact);
-	__type(value, __u8);
-} facts SEC(".maps");
+TABLE(LRU_HASH, facts, struct fact, __u8, 4096);
 
 static int is_known(struct fact *fact, const struct task *state, __u32 kind, __u64 what)
 {

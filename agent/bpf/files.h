@@ -10,12 +10,7 @@
 #define FMODE_PATH (1 << 14)
 
 /* Superblocks by s_dev; the value says whether an exec there begins a session. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u32);
-	__type(value, __u32);
-} watched SEC(".maps");
+TABLE(HASH, watched, __u32, __u32, 4096);
 
 /*
  * What was told, as hashes: a set of ways for each of their low bits. A use that was pushed out is
@@ -28,12 +23,7 @@ struct seen {
 	__u64 hashes[SEEN_WAYS];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SEEN_SETS);
-	__type(key, __u32);
-	__type(value, struct seen);
-} files SEC(".maps");
+TABLE(ARRAY, told, __u32, struct seen, SEEN_SETS);
 
 /* A name in a superblock. Not by inode alone: that would hide the second name of a hardlink. */
 struct place {
@@ -86,7 +76,7 @@ static __always_inline void use_place(__u32 pid, const struct task *state, struc
 {
 	__u64 hash = mix(mix(mix(place_key(place), state->exe), state->session), use);
 	__u32 set = hash % SEEN_SETS;
-	struct seen *seen = bpf_map_lookup_elem(&files, &set);
+	struct seen *seen = bpf_map_lookup_elem(&told, &set);
 	struct message *message;
 
 	if (!seen || was_told(seen, hash) || !bpf_map_lookup_elem(&watched, &place->device))

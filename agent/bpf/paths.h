@@ -7,23 +7,6 @@
 
 #define MAX_COMPONENTS 256
 
-static __s64 modification_time(struct inode *inode)
-{
-	struct inode___split *split = (void *)inode;
-	struct inode___underscore *underscore = (void *)inode;
-	struct inode___mtime *older = (void *)inode;
-	const __s64 second = 1000000000;
-
-	if (bpf_core_field_exists(split->i_mtime_sec))
-		return BPF_CORE_READ(split, i_mtime_sec) * second +
-		       BPF_CORE_READ(split, i_mtime_nsec);
-	if (bpf_core_field_exists(underscore->__i_mtime))
-		return BPF_CORE_READ(underscore, __i_mtime.tv_sec) * second +
-		       BPF_CORE_READ(underscore, __i_mtime.tv_nsec);
-	return BPF_CORE_READ(older, i_mtime.tv_sec) * second +
-	       BPF_CORE_READ(older, i_mtime.tv_nsec);
-}
-
 /*
  * Add the names from `dentry` up to its superblock's root: the path inside the superblock, which
  * is the same through whatever mount the file was reached. When room or turns end early, the path

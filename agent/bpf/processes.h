@@ -7,20 +7,10 @@
 
 #define MAX_PID_LEVELS 32
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
-	__type(key, __u32);
-	__type(value, struct task);
-} tasks SEC(".maps");
+TABLE(HASH, tasks, __u32, struct task, 32768);
 
 /* Events of a process are often read after its end. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u32);
-	__type(value, struct task);
-} dead SEC(".maps");
+TABLE(LRU_HASH, dead, __u32, struct task, 8192);
 
 /* The number of `pid` in the agent's pid namespace, 0 if it has none there. */
 static __u32 pid_number(struct pid *pid)

@@ -10,12 +10,7 @@
 #include "files.h"
 
 /* A counter for each CPU: before 5.12 no atomic returns its value. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} sessions SEC(".maps");
+TABLE(PERCPU_ARRAY, sessions, __u32, __u64, 1);
 
 struct program_key {
 	__u64 exe;
@@ -25,19 +20,9 @@ struct program_key {
 };
 
 /* In an LRU a forgotten entry is only told once more; a full table would have to be told of. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct program_key);
-	__type(value, __u8);
-} programs SEC(".maps");
+TABLE(LRU_HASH, programs, struct program_key, __u8, 8192);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, __u8);
-} mounts SEC(".maps");
+TABLE(LRU_HASH, mounts, __u64, __u8, 4096);
 
 static void tell_program(__u32 pid, const struct task *state, struct task_struct *task,
 			 struct dentry *dentry)
@@ -82,24 +67,15 @@ static void tell_ids(__u32 pid, const struct task *state, struct task_struct *ta
 		bpf_map_update_elem(&programs, &key, &one, BPF_ANY);
 }
 
-static __u64 mount_id(struct mount *mount)
-{
-	struct mount___unique *unique = (void *)mount;
-
-	if (bpf_core_field_exists(unique->mnt_id_unique))
-		return BPF_CORE_READ(unique, mnt_id_unique);
-	return BPF_CORE_READ(mount, mnt_id);
-}
-
 /* Which part of its superblock a mount shows can be asked only while its namespace lives. */
 static void tell_mount(__u32 pid, const struct task *state, struct task_struct *task)
 {
 	struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
-	__u64 id = mount_id((void *)root - bpf_core_field_offset(struct mount, mnt));
+	__u64 id = mount_id(root);
 	struct message *message;
 	__u8 one = 1;
 
-	if (bpf_map_lookup_elem(&mounts, &id))
+	if (!id || bpf_map_lookup_elem(&mounts, &id))
 		return;
 	message = new_message(EVENT_MOUNT, pid, state);
 	if (!message)

@@ -11,6 +11,7 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS
+from paredown_schemas.errors import ParedownError
 from recording import watch
 
 
@@ -36,10 +37,11 @@ def root(nginx_rootfs: Path, tmp_path: Path, require: Require) -> Iterator[Path]
 @pytest.fixture(params=list(RECORDERS))
 def recorder(request: pytest.FixtureRequest, require: Require) -> Iterator[Recorder]:
     """Each recorder that works here, watching nothing yet."""
-    kind = RECORDERS[request.param]
-    works = kind.probe()
-    require(works.works, f"{works.why}: {works.hint}")
-    recorder = kind.open_recorder(Clock())
+    try:
+        recorder = RECORDERS[request.param].open_recorder(Clock())
+    except ParedownError as error:
+        require(False, f"{error}: {error.hint}")
+        raise
     yield recorder
     recorder.close()
 

@@ -47,6 +47,7 @@ def test_the_wheel_carries_the_object_and_the_data(wheel: Path) -> None:
             assert elf["e_machine"] == "EM_BPF"
             assert elf.get_section_by_name(".BTF") is not None
             assert elf.get_section_by_name(".debug_info") is None
+    assert "paredown_agent/bpf/bcc.h" in names
     for package in ("agent", "minimizer", "schemas"):
         assert f"paredown_{package}/py.typed" in names
     sources = {path.name for path in ROOT.glob("schemas/paredown_schemas/*.json")}

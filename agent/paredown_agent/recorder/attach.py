@@ -1,4 +1,4 @@
-"""Which of the BPF programs are loaded, and what they are attached to: three sets.
+"""Which of the BPF programs are loaded, and what they are attached to.
 
 What a kernel offers is asked of the kernel's own type information, never of its version.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from paredown_agent.libbpf import KernelTypes, Object
+from paredown_agent.recorder.bcc import BccObject
 from paredown_agent.tracepoints import Tracepoints
 from paredown_agent.trampolines import try_trampoline
 from paredown_schemas.errors import ParedownError
@@ -34,16 +36,22 @@ _ROOT = "do_file_open_root"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AttachSet:
-    """``files``: opens and ELF interpreters are told too; the rest says by what."""
+    """``files``: opens and ELF interpreters are told too; the rest says by what.
+
+    ``open`` makes the programs of the compiled object; ``typed`` if that takes the kernel's BTF.
+    """
 
     files: bool = False
     calls: Sequence[str] = ()
     trampolines: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    open: Callable[[Path], Object] = Object
+    typed: bool = True
 
 
 SESSIONS = AttachSet()
 CALLS = AttachSet(files=True, calls=_CALLS)
 TRAMPOLINES = AttachSet(files=True, trampolines=_TRAMPOLINES)
+BCC = AttachSet(files=True, calls=_CALLS, open=BccObject, typed=False)
 
 
 class Attachment:
@@ -58,7 +66,7 @@ class Attachment:
         self._targets: dict[str, str] = {}
         self._programs = list(_SESSIONS)
         self.root_arguments = 0
-        if attach.files:
+        if attach.files and attach.typed:
             with contextlib.closing(KernelTypes()) as types:
                 if attach.trampolines:
                     _check_trampolines(types)

@@ -155,3 +155,4 @@ class EbpfKind:
 
 TRAMPOLINES = EbpfKind("ebpf-trampolines", attach.TRAMPOLINES)
 TRACEPOINTS = EbpfKind("ebpf-tracepoints", attach.CALLS)
+BCC = EbpfKind("bcc", attach.BCC)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Programs:
     """
 
     def __init__(self, attach: AttachSet, *, ring: int, also: Also | None = None) -> None:
-        _check_host()
+        _check_host(typed=attach.typed)
         self.also = also or Also()
         attachment = Attachment(attach)
         config = _Config(
@@ -74,7 +74,9 @@ class Programs:
             lookups=self.also.lookups,
         )
         sizes = {"events": ring, "facts": self.also.facts}
-        self._object = self.also.load(functools.partial(_load, attachment, config, sizes))
+        self._object = self.also.load(
+            functools.partial(_load, attach.open, attachment, config, sizes)
+        )
         try:
             attachment.attach(self._object)
             self.also.attach(self._object)
@@ -153,10 +155,14 @@ class Programs:
 
 
 def _load(
-    attachment: Attachment, config: _Config, sizes: Mapping[str, int], also: Collection[str]
+    open_object: Callable[[Path], Object],
+    attachment: Attachment,
+    config: _Config,
+    sizes: Mapping[str, int],
+    also: Collection[str],
 ) -> Object:
     """Load what ``attachment`` takes, and those of ``PROGRAMS`` named; raises ParedownError."""
-    loaded = Object(OBJECT)
+    loaded = open_object(OBJECT)
     try:
         attachment.prepare(loaded)
         for name in PROGRAMS:
@@ -189,13 +195,13 @@ def _possible_cpus() -> int:
     return int(last.split("-")[-1]) + 1
 
 
-def _check_host() -> None:
+def _check_host(*, typed: bool) -> None:
     if not OBJECT.exists():
         raise ParedownError(
             f"cannot load BPF programs: {OBJECT.name} was not built",
             hint="install Paredown from a wheel, or with clang, llvm and libbpf-dev installed",
         )
-    if not BTF.exists():
+    if typed and not BTF.exists():
         raise ParedownError(
             "cannot load BPF programs: this kernel has no BTF",
             hint="needs CONFIG_DEBUG_INFO_BTF, which Debian 11, Ubuntu 20.10 and RHEL 8.2 have",

@@ -30,6 +30,7 @@ RECORDERS: Mapping[str, Kind] = MappingProxyType(
         ebpf.TRAMPOLINES.name: ebpf.TRAMPOLINES,
         "fanotify": fanotify,
         ebpf.TRACEPOINTS.name: ebpf.TRACEPOINTS,
+        ebpf.BCC.name: ebpf.BCC,
     }
 )
 _EBPF = (ebpf.TRAMPOLINES.name, ebpf.TRACEPOINTS.name)
