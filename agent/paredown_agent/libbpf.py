@@ -30,6 +30,20 @@ class _BtfType(ctypes.Structure):
     _fields_ = (("name", c_uint32), ("info", c_uint32), ("type", c_uint32))
 
 
+class _OpenOptions(ctypes.Structure):
+    """Of bpf/libbpf.h: struct bpf_object_open_opts; ``types`` is from 0.6 on."""
+
+    _fields_ = (
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("relaxed", c_uint64),
+        ("pins", c_char_p),
+        ("attach", c_uint64),
+        ("kconfig", c_char_p),
+        ("types", c_char_p),
+    )
+
+
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "libbpf_set_print": (c_void_p, [_PRINT]),
     "libbpf_get_error": (c_long, [c_void_p]),
@@ -67,12 +81,15 @@ class Object:
         ParedownError: libbpf is missing, or refuses; the cause is its own last line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, types: Path | None = None) -> None:
+        """``types``: where the kernel's BTF is; by default the running kernel's own."""
         self._lib = _library()
         self._links: list[c_void_p] = []
+        options = _OpenOptions(size=ctypes.sizeof(_OpenOptions))
+        options.types = None if types is None else os.fsencode(types)
         self._handle = self._pointer(
             f"cannot open BPF object {path.name}",
-            self._lib.bpf_object__open_file(os.fsencode(path), None),
+            self._lib.bpf_object__open_file(os.fsencode(path), ctypes.byref(options)),
         )
 
     def leave_out(self, program: str) -> None:

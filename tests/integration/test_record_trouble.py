@@ -14,6 +14,7 @@ import pytest
 from container_tools import RunAgent, only_run, paths
 from fixture_types import Require
 from paredown_agent.recorder.registry import RECORDERS
+from recorders import opened
 
 UP = "echo up; read line"
 
@@ -146,8 +147,7 @@ def test_nobody_need_mount_tracefs(
     recording: None, nginx_rootfs: Path, tmp_path: Path, recorder: str, require: Require
 ) -> None:
     del recording
-    works = RECORDERS[recorder].probe()
-    require(works.works, works.why)
+    opened(recorder, require).close()
     agent = f"{sys.executable} -m paredown_agent"
     options = f"-o {tmp_path}/trace --recorder {recorder} --rootfs {nginx_rootfs}"
     script = f"{_NO_TRACEFS}; {agent} doctor; {agent} record {options} -- cat /etc/issue"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fixture_types import Require
-from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.recorder.base import Recorder
 from paredown_agent.recorder.registry import RECORDERS
-from paredown_schemas.errors import ParedownError
+from recorders import opened
 from recording import watch
 
 
@@ -37,11 +37,7 @@ def root(nginx_rootfs: Path, tmp_path: Path, require: Require) -> Iterator[Path]
 @pytest.fixture(params=list(RECORDERS))
 def recorder(request: pytest.FixtureRequest, require: Require) -> Iterator[Recorder]:
     """Each recorder that works here, watching nothing yet."""
-    try:
-        recorder = RECORDERS[request.param].open_recorder(Clock())
-    except ParedownError as error:
-        require(False, f"{error}: {error.hint}")
-        raise
+    recorder = opened(request.param, require)
     yield recorder
     recorder.close()
 

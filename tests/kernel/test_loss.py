@@ -13,8 +13,9 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder import ebpf, fanotify
 from paredown_agent.recorder.base import Clock, Recorder
-from paredown_agent.recorder.registry import RECORDERS
+from paredown_agent.recorder.registry import RECORDERS, Kind
 from paredown_schemas.trace import Loss
+from recorders import opened
 from recording import files, paths, run, settle, shell, watch
 
 QUEUE_LIMIT = Path("/proc/sys/fs/fanotify/max_queued_events")
@@ -24,18 +25,16 @@ MANY = "ls -R /usr/share /etc /var; cat /etc/*.conf"
 @pytest.fixture(params=list(RECORDERS))
 def cramped(request: pytest.FixtureRequest, require: Require, root: Path) -> Iterator[Recorder]:
     """A recorder with room for a few events only, watching."""
-    kind = RECORDERS[request.param]
-    works = kind.probe()
-    require(works.works, works.why)
-    recorder: Recorder
-    if kind is fanotify:
-        recorder = fanotify.FanotifyRecorder(Clock(), queue=16)
-    else:
-        assert isinstance(kind, ebpf.EbpfKind)
-        recorder = kind.open_recorder(Clock(), ring=4096)
+    recorder = opened(request.param, require, _with_little_room)
     watch(recorder, root)
     yield recorder
     recorder.close()
+
+
+def _with_little_room(kind: Kind) -> Recorder:
+    if isinstance(kind, ebpf.EbpfKind):
+        return kind.open_recorder(Clock(), ring=4096)
+    return fanotify.FanotifyRecorder(Clock(), queue=16)
 
 
 def test_tells_of_loss_and_goes_on(cramped: Recorder, root: Path) -> None:

@@ -21,6 +21,7 @@ from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS
 from paredown_agent.target.attach import attach
 from paredown_schemas.trace import Loss, Record
+from recorders import opened
 from recording import files, watch
 from ways import Way
 from ways_table import PAUSE, WAYS
@@ -79,10 +80,7 @@ def stage(
 @pytest.fixture(scope="module", params=list(RECORDERS))
 def recorder(request: pytest.FixtureRequest, require: Require) -> Iterator[Recorder]:
     """A recorder for all ways."""
-    kind = RECORDERS[request.param]
-    works = kind.probe()
-    require(works.works, f"{works.why}: {works.hint}")
-    recorder = kind.open_recorder(Clock())
+    recorder = opened(request.param, require)
     yield recorder
     recorder.close()
 

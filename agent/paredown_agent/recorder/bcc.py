@@ -57,7 +57,8 @@ class BccObject(Object):
     def __init__(self, path: Path) -> None:
         self._headers = _headers()
         self._bcc = _import_bcc()
-        super().__init__(path)
+        # No program of the object is loaded, so that any BTF will do, such as its own.
+        super().__init__(path, types=path)
         self._programs: dict[str, int] = {}
         self._events: list[int] = []
         self._config = ""
