@@ -209,13 +209,19 @@ class RingBuffer:
         self._lib = _library()
         self._callback = _SAMPLE(lambda _, data, size: self._receive(data, size))
         self._sink = receive
+        self._room = 0
         self._handle = c_void_p(self._lib.ring_buffer__new(ring.fd, self._callback, None, None))
         if not self._handle:
             raise _error("cannot map the BPF ring buffer", ctypes.get_errno())
 
-    def consume(self) -> None:
-        """Hand every waiting message to the receiver, in order; never blocks."""
+    def consume(self, most: int) -> bool:
+        """Hand waiting messages to the receiver, in order; never blocks.
+
+        Returns whether there was an end to them before ``most``.
+        """
+        self._room = most
         self._lib.ring_buffer__consume(self._handle)
+        return self._room > 0
 
     def close(self) -> None:
         """Unmap it; a second call does nothing."""
@@ -225,7 +231,8 @@ class RingBuffer:
 
     def _receive(self, data: int, size: int) -> int:
         self._sink(ctypes.string_at(data, size))
-        return 0
+        self._room -= 1
+        return 0 if self._room > 0 else -1  # which ends it behind this message
 
 
 class KernelTypes:

@@ -46,7 +46,9 @@ def follow(recorder: Recorder, process: subprocess.Popen[bytes]) -> list[Record]
     if process.stdin:
         process.stdin.close()
     assert process.returncode == 0, process.args
-    return [*records, *recorder.drain()]
+    while part := recorder.drain():
+        records += part
+    return records
 
 
 def run(recorder: Recorder, command: Sequence[str]) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -78,6 +79,28 @@ def test_leaves_the_hosts_limit_as_it_was(require: Require) -> None:
     before = QUEUE_LIMIT.read_text("ascii")
     fanotify.FanotifyRecorder(Clock(), queue=77).close()
     assert QUEUE_LIMIT.read_text("ascii") == before
+
+
+def test_tells_of_events_that_no_descriptor_was_left_for(root: Path, require: Require) -> None:
+    works = fanotify.probe()
+    require(works.works, works.why)
+    recorder = fanotify.FanotifyRecorder(Clock())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        watch(recorder, root)
+        run(recorder, shell(root, "cat /etc/issue"))
+        subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30)
+        room = len(os.listdir("/proc/self/fd")) + 10
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, limits[1]))
+        records = settle(recorder)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert "fanotify event: Too many open files" in {
+            record.where for record in records if isinstance(record, Loss)
+        }
+        assert "/etc/debian_version" in paths(run(recorder, shell(root, "cat /etc/debian_version")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        recorder.close()
 
 
 def test_closes_what_it_opened(recorder: Recorder, root: Path) -> None:

@@ -39,6 +39,7 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, How, Loss, Record
 
 _RING = 1 << 22
+_AT_ONCE = 1024
 _MAX_SEEN = 1 << 18
 _USES: dict[int, How] = {
     USE_EXEC: "exec",
@@ -79,20 +80,25 @@ class EbpfRecorder(SessionKeeper):
     def drain(self) -> Sequence[Record]:
         """See ``Recorder``."""
         records = self._sessions.records()
-        for event in self._programs.events():
+        # In parts: all that the ring holds is much at once.
+        for event in self._programs.events(_AT_ONCE):
             self._sessions.take((event,))
             records += self._sessions.records()
             if event.kind == EVENT_FILE:
                 records += self._file(event)
-        self._sessions.look_at_ends()
-        records += self._sessions.records()
-        lost = self._programs.losses()
-        return [*records, *(Loss(where, count, self._clock.now()) for where, count in lost)]
+        if self._programs.caught_up:  # what ended, or was lost, came behind it
+            self._sessions.look_at_ends()
+            records += self._sessions.records()
+            now = self._clock.now()
+            records += [Loss(where, count, now) for where, count in self._programs.losses()]
+        return records
 
     def finish(self) -> Sequence[Record]:
         """See ``Recorder``."""
         self._programs.detach()
-        records = [*self.drain()]
+        records = list(self.drain())
+        while not self._programs.caught_up:
+            records += self.drain()
         self._sessions.conclude()
         return [*records, *self._sessions.records()]
 

@@ -23,6 +23,7 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_n
 
 _LOSSES = {0: "ring buffer", 1: "process table", 3: "unreadable names"}
 _EXITS = 2
+_ALL = 1 << 30
 
 
 class TaskState(ctypes.Structure):
@@ -86,6 +87,7 @@ class Programs:
             self._counters = self._object.map("counts")
             self._events = self._object.map("events")
             self._received: list[Event] = []
+            self.caught_up = True
             self._ring = RingBuffer(self._events, self._receive)
         except BaseException:
             self._object.close()
@@ -117,9 +119,9 @@ class Programs:
         """Make a process part of a session; its children of later inherit it."""
         self._tasks.update(pid, state)
 
-    def events(self) -> Sequence[Event]:
-        """Return what the kernel side told since the last call."""
-        self._ring.consume()
+    def events(self, most: int = _ALL) -> Sequence[Event]:
+        """Return what the kernel side told since the last call; ``caught_up`` if that is all."""
+        self.caught_up = self._ring.consume(most)
         received, self._received = self._received, []
         return received
 
