@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -52,10 +51,9 @@ def flask_rootfs() -> Path:
 
 def _rootfs(name: str) -> Path:
     _require(os.geteuid() == 0, "a root filesystem with its owners takes root")
-    _require(shutil.which("mmdebstrap") is not None, "mmdebstrap is not installed")
     try:
         return rootfs.cached(name)
-    except subprocess.SubprocessError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         _require(False, f"mmdebstrap cannot make a root filesystem: {error}")
         raise
 
