@@ -32,6 +32,21 @@ class Recipe:
 
 
 RECIPES = {
+    "guest": Recipe(  # of QEMU: see guest.py
+        (
+            "iproute2",
+            "kmod",
+            "libbpf1",
+            "python3-bpfcc",
+            "python3-hypothesis",
+            "python3-msgpack",
+            "python3-psutil",
+            "python3-pytest",
+            "runc",
+            "strace",
+        ),
+        files=((DATA / "guest" / "init", "/etc/guest-init"),),
+    ),
     "nginx": Recipe(("nginx",)),
     "flask": Recipe(
         ("python3-flask", "gunicorn", "ca-certificates", "tzdata"),
@@ -54,14 +69,20 @@ RECIPES = {
 }
 
 
+def cache_directory(name: str) -> Path:
+    """Return a directory that outlives test runs, made now if it is missing."""
+    cache = Path(os.environ.get("PAREDOWN_CACHE") or Path.home() / ".cache" / "paredown") / name
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
 def cached(name: str) -> Path:
     """Return the tree of ``RECIPES[name]``, made now if the cache lacks it; only to be read.
 
     Raises:
         OSError, subprocess.CalledProcessError: mmdebstrap is missing or failed.
     """
-    cache = Path(os.environ.get("PAREDOWN_CACHE") or Path.home() / ".cache" / "paredown") / "rootfs"
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_directory("rootfs")
     recipe = RECIPES[name]
     tree = cache / f"{name}-{recipe.digest}"
     # Two test runs at once must not make the same tree twice.
