@@ -37,26 +37,27 @@ class BuildHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-linux_{platform.machine()}"
 
 
-def compile_object() -> None:
-    """Compile ``SOURCE`` into ``OBJECT``.
+def compile_object(machine: str = platform.machine(), target: Path = OBJECT) -> None:
+    """Compile ``SOURCE`` for the kernels of ``machine``, which need not be this one's.
 
     Raises:
         SystemExit: a tool is missing, or the program does not compile.
     """
-    machine = platform.machine()
-    target = _TARGETS.get(machine)
-    if target is None:
+    if machine not in _TARGETS:
         sys.exit(f"cannot compile {SOURCE.name}: no BPF target is known for {machine}")
-    # Debian keeps asm/types.h under the architecture's own directory, which -target bpf leaves out.
-    include = f"-I/usr/include/{machine}-linux-gnu"
-    options = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-D__TARGET_ARCH_{target}"]
+    options = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf"]
     # Under its final name only once it is whole: recorders of other processes load it from there.
-    new = OBJECT.with_suffix(".new.o")
+    new = target.with_suffix(".new.o")
     try:
-        _run(["clang", *options, include, "-c", str(SOURCE), "-o", str(new)])
+        _run(
+            [
+                *("clang", *options, f"-D__TARGET_ARCH_{_TARGETS[machine]}"),
+                *("-c", str(SOURCE), "-o", str(new)),
+            ]
+        )
         # Debug information goes; the .BTF sections, which the loader needs, stay.
         _run(["llvm-strip", "-g", str(new)])
-        new.replace(OBJECT)
+        new.replace(target)
     finally:
         new.unlink(missing_ok=True)
 

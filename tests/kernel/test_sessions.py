@@ -178,7 +178,7 @@ def test_counts_pids_as_the_agent_does(root: Path, recorder: Recorder, require: 
     """)
     ran = subprocess.run(
         ["unshare", "-pf", "--mount-proc", sys.executable, "-c", agent, recorder.name, root],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "helpers")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=True,
         stdout=subprocess.PIPE,
     )

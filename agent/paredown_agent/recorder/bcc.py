@@ -22,6 +22,7 @@ from typing import Any
 from paredown_agent import syscalls
 from paredown_agent.libbpf import Object
 from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
 
 _PACKAGES = Path("/usr/lib/python3/dist-packages")
 _PARTS = ("paredown.h", "events.h", "paths.h", "processes.h", "files.h", "facts.h", "sessions.h")
@@ -75,13 +76,13 @@ class BccObject(Object):
             self.leave_out(name)
         super().load()
         try:
-            module = self._bcc.BPF(text=self._text(), cflags=["-w"])
+            module = self._bcc.BPF(text=self._text().encode(), cflags=["-w"])
             kinds = dict.fromkeys(_RAW_TRACEPOINTS, self._bcc.BPF.RAW_TRACEPOINT)
             for name, kind in (*kinds.items(), (_CALL, self._bcc.BPF.TRACEPOINT)):
-                self._programs[name] = module.load_func(name, kind).fd
+                self._programs[name] = module.load_func(name.encode(), kind).fd
         except Exception as error:  # BCC raises Exception itself
             raise ParedownError(
-                f"cannot compile BPF programs by BCC: {error}",
+                f"cannot compile BPF programs by BCC: {escape_name(str(error)[:200])}",
                 hint=f"the headers in {self._headers} must be this kernel's own",
             ) from error
         self._module = module  # closes the programs when it goes
