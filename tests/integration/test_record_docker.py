@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -401,6 +402,27 @@ def test_attaching_goes_on_over_restarts(
     assert {"/etc/issue", "/etc/debian_version"} <= paths_of(run, "container")
     assert "/etc/fstab" in paths_of(run, "container")
     assert "/etc/shells" not in paths(run)
+
+
+def test_a_container_that_dockers_own_containerd_has_too_is_dockers(
+    agent: RunAgent, docker_daemon: Docker, trace: Path, name: str
+) -> None:
+    docker_daemon.run(*RUN[1:], "-d", "--name", name, IMAGE, "sleep", "30")
+    id_ = docker_daemon.run("inspect", "--format", "{{.Id}}", name).stdout.strip()
+    space = Path(docker_daemon.env["DOCKER_HOST"].removeprefix("unix://")).parent
+    below = {"CONTAINERD_ADDRESS": str(space / "exec" / "containerd" / "containerd.sock")}
+    witness = ["ctr", "--namespace", "moby", "containers", "list", "--quiet"]
+    known = subprocess.run(witness, env={**os.environ, **below}, check=True, stdout=-1).stdout
+    assert id_ in known.decode().split()
+    done = agent(
+        *("record", "-o", trace, "--duration", "0.5s", "--container", id_),
+        env={**docker_daemon.env, **below},
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(trace)
+    assert run.image is not None
+    assert (run.image.reference, run.image.identity) == (IMAGE, _identity(docker_daemon))
+    docker_daemon.run("kill", name)
 
 
 def _started(docker: Docker, name: str) -> str:

@@ -104,10 +104,6 @@ class OverlayWatch:
                 return overlay
         return None
 
-    def include(self, mount_point: str) -> None:
-        """Watch what is mounted there already, too, from the next look on."""
-        self._before.discard(mount_point)
-
     def close(self) -> None:
         """Stop looking."""
         os.close(self._file)

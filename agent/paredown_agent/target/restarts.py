@@ -29,8 +29,7 @@ class Restarts:
         """``mount_point`` is where the container's root is mounted; raises OSError."""
         self._found = found
         self._mount_point = mount_point
-        self._watch = OverlayWatch(clock)
-        self._watch.include(mount_point)
+        self._watch = OverlayWatch(clock, also_mounted=True)
         self._executor = ThreadPoolExecutor(max_workers=1)
         self._question: Future[Container | None] | None = None
         self._asked = self._gone = 0.0
