@@ -126,15 +126,17 @@ def test_neighbours_in_one_pid_namespace_are_apart(
 ) -> None:
     """Both in the host's: a container with --pid=host beside the host's own programs."""
     command = ["unshare", "--mount", "--fork", "chroot", str(root), "/bin/sh", "-c"]
-    script = "(exec 7< /etc/shells; echo up; sleep 99; true) & exec 8< /etc/issue; cat"
-    first = _start([*command, script], 1, started)
+    orphan = "unshare --mount sh -c 'exec 7< /etc/shells; echo up; sleep 99; true' &"
+    script = f'sh -c "{orphan}"; exec 8< /etc/issue; echo up; read line'
+    first = _start([*command, script], 2, started)
     with (root / "etc/debian_version").open() as file:
         watch(recorder, root)
-        records = attach(first, recorder, Clock())
+        records = [*attach(first, recorder, Clock()), *settle(recorder)]
         assert file.readable()
     held = _uses(records)
-    assert {("/etc/shells", "read"), ("/etc/issue", "read")} <= held
+    assert {("/etc/shells", "read"), ("/etc/issue", "read"), ("/usr/bin/sleep", "exec")} <= held
     assert ("/etc/debian_version", "read") not in held
+    assert {each.kind for each in records if isinstance(each, Session)} == {"container"}
 
 
 def test_the_first_process_of_where_one_lives(

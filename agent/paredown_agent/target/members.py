@@ -128,6 +128,8 @@ class Container:
         The parent is outside of its pid namespace then. Inside it is who inherits orphans, where
         the namespace is the pod's or the host's: those are the container's own.
         """
+        if self._pid_namespace == namespace_of(os.getpid(), "pid"):
+            return False  # parents are in one's own namespace, or above it: those nobody sees
         return namespace_of(parent, "pid") != self._pid_namespace
 
 
