@@ -241,6 +241,27 @@ def test_podmans_containers(podman_engine: Engine, record: Record, name: str) ->
     assert fleet.run(f"{name}-old").reasons == ("late attach",)
 
 
+def test_without_the_engines_programs(
+    agent: RunAgent, docker_daemon: Docker, name: str, tmp_path: Path
+) -> None:
+    """As in a container of the agent's own: their files and /proc tell enough."""
+    script = "exec 7< /etc/shells; while :; do sleep 0.1; done"
+    docker_daemon.run(*RUN, "-d", "--name", f"{name}-old", IMAGE, "sh", "-c", script)
+    fleet = Fleet(agent, tmp_path, Engine("none", {"PATH": "/nonexistent"}), f"{name}*")
+    docker_daemon.run("exec", f"{name}-old", "cat", "/etc/fstab")
+    docker_daemon.run(*RUN, "--rm", "--name", f"{name}-new", IMAGE, "cat", "/etc/issue")
+    told = fleet.end()
+    old, new = fleet.run(f"{name}-old"), fleet.run(f"{name}-new")
+    assert len(fleet.runs()) == 2
+    assert old.reasons == ("late attach",)
+    assert "/etc/shells" in {file.path for file in held(old)}
+    assert "/etc/fstab" in paths_of(old, "injected") - paths_of(old, "container")
+    assert new.verdict == "complete", told
+    assert {"/usr/bin/cat", "/etc/issue"} <= paths_of(new, "container")
+    assert new.image is not None
+    assert (new.image.reference, new.image.identity) == (IMAGE, None)
+
+
 def _start_pods(
     containerd: Containerd, pod: str, name: str, *command: str, kind: str = "container"
 ) -> None:

@@ -14,6 +14,7 @@ from fixture_types import Require
 from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.target.overlays import OverlayWatch
+from paredown_schemas.trace import Session
 from recording import files, run
 
 Mount = Callable[[str], int]
@@ -128,4 +129,22 @@ def test_only_what_is_wanted_stays_watched(
     assert [len(each) > 3 for each in told] == [True, False, False]
     assert not told[1]
     assert not told[2]
+    overlays.close()
+
+
+def test_the_agents_own_root_is_never_watched(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    devices = {name: mount(name) for name in ("a", "b")}
+    overlays = OverlayWatch(Clock(), also_mounted=True, own_root=devices["a"])
+    assert any(point.endswith("/b/merged") for point in overlays.look(recorder))
+    assert overlays.current(devices["b"])
+    assert not overlays.current(devices["a"])
+    records = []
+    for name in devices:
+        root = tmp_path / "base" / name / "merged"
+        records += run(recorder, ["chroot", str(root), "cat", "/etc/issue"])
+    # Others of this machine are watched as well.
+    told = {recorder.superblock(each.id) for each in records if isinstance(each, Session)}
+    assert told & set(devices.values()) == {devices["b"]}
     overlays.close()

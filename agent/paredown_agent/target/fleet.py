@@ -24,6 +24,7 @@ from paredown_agent.sieve import Nobody
 from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE
 from paredown_agent.target.engines.registry import Engines, Found
+from paredown_agent.target.members import relatives, root_of
 from paredown_agent.target.overlays import OverlayWatch
 from paredown_agent.target.roots import owner_of_root
 from paredown_agent.tracedirectory import Subject, TraceDirectory
@@ -93,7 +94,9 @@ class FleetTarget:
         own = read_mounts().locate("/")
         try:
             self._watch = OverlayWatch(
-                self._clock, also_mounted=True, own_root=own.mount.device if own else None
+                self._clock,
+                also_mounted=True,
+                own_root=own.mount.device if own else None,
             )
         except OSError as error:
             raise ParedownError(f"cannot watch the mount table: {error.strerror}") from error
@@ -237,7 +240,14 @@ class FleetTarget:
         known = {each.id for each in self._members.values() if each.found and each.ask is None}
         for found in running:
             if found.container.id not in known:
-                self._meet(found, recorder)
+                member = self._on_root_of(found.container.pid)
+                if member is not None:
+                    self._know(member, found)
+        for member, pid in self._first_processes().items():
+            if pid in member.leaders:
+                member.ask = None
+            elif member.wanted and self._is_late(member, pid):
+                self._attach(member, pid, recorder)
         now = time.monotonic()
         for member in self._members.values():
             if member.ask is not None and member.ask <= now:
@@ -246,24 +256,20 @@ class FleetTarget:
             if member.wanted is None and now > member.met + _UNKNOWN:
                 self._choose(member, wanted=False)
 
-    def _meet(self, found: Found, recorder: Recorder) -> None:
-        member = self._of_process(found.container.pid)
-        if member is None:
-            return
-        self._know(member, found)
-        if member.wanted and found.container.pid in member.leaders:
-            member.ask = None
-        elif member.wanted and self._is_late(member, found.container.pid):
-            self._attach(member, found.container.pid, recorder)
-
-    def _of_process(self, pid: int) -> Member | None:
-        """Return the member whose overlay is the root of a process, none for the agent's own."""
-        try:
-            root = read_mounts(pid).locate("/")
-        except ParedownError:
-            return None
-        overlay = root and self._watch and self._watch.current(root.mount.device)
+    def _on_root_of(self, pid: int) -> Member | None:
+        """Return the member whose overlay is the root of a process."""
+        root = root_of(pid)
+        overlay = self._watch.current(root[0]) if self._watch and root else None
         return self._members.get(overlay.mount_point) if overlay else None
+
+    def _first_processes(self) -> dict[Member, int]:
+        """Return the oldest process on the root of each member that waits to be known."""
+        first: dict[Member, int] = {}
+        for pid in relatives():
+            member = self._on_root_of(pid)
+            if member is not None and member.ask is not None:
+                first.setdefault(member, pid)
+        return first
 
     def _is_late(self, member: Member, pid: int) -> bool:
         """It ran before it was watched, or long enough to have been seen since."""
