@@ -87,15 +87,13 @@ def _against_itself(what: str, taken: dict[str, list[float]], bar: str) -> Row:
 
 
 def _loops(tree: Path, space: Path) -> list[Row]:
-    own = space / "loops-tree"
-    run("cp", "-a", tree, own)
-    run("clang", "-O2", "-static", "-o", own / "usr/bin/loops", HERE / "loops.c")
+    own = loops_tree(tree, space)
     rows = []
     for name, (arguments, bar) in LOOPS.items():
         say(f"cost: {name}")
         command = ["loops", *arguments]
         lines = _thrice(own, space, *command)
-        taken = turns(9, {key: functools.partial(_loop, line) for key, line in lines.items()})
+        taken = turns(9, {key: functools.partial(loop, line) for key, line in lines.items()})
         more = ratio(taken["recorded"], taken["not"])
         nanoseconds = {key: statistics.median(value) for key, value in taken.items()}
         rows.append(
@@ -112,7 +110,16 @@ def _loops(tree: Path, space: Path) -> list[Row]:
     return rows
 
 
-def _loop(command: Sequence[str]) -> float:
+def loops_tree(tree: Path, space: Path) -> Path:
+    """Return a copy of ``tree`` that has loops.c, compiled."""
+    own = space / "loops-tree"
+    run("cp", "-a", tree, own)
+    run("clang", "-O2", "-static", "-o", own / "usr/bin/loops", HERE / "loops.c")
+    return own
+
+
+def loop(command: Sequence[str]) -> float:
+    """Return the ns per turn that a command line with loops in it prints."""
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(result.stdout.split()[0])
 

@@ -66,9 +66,12 @@ TIMEFORMAT='%3U %3S'; time (ls *.c | xargs -n 1 -P 2 gcc -O1 -c)
 """
 
 
-def recorded(tree: Path, trace: Path, *command: str, recorder: str = "auto") -> list[str]:
+def recorded(
+    tree: Path, trace: Path, *command: str, recorder: str = "auto", also: str = ""
+) -> list[str]:
     """Return the command line that runs ``command`` in ``tree`` under the agent."""
     options = ["--recorder", recorder, "-o", str(trace), "--force"]
+    options += ["--also", also] if also else []
     return [AGENT, "record", "--rootfs", str(tree), *options, "--", *command]
 
 

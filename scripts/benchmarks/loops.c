@@ -1,11 +1,13 @@
 // One system call, or one pair, in a loop: prints ns per turn.
-//   loops open PATH N | getppid N | fork PROGRAM N
+//   loops open PATH N | stat PATH N | mmap N | getppid N | fork PROGRAM N
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +30,13 @@ int main(int argc, char **argv) {
             int fd = open(path, O_RDONLY | O_CLOEXEC);
             if (fd < 0) return 1;
             close(fd);
+        } else if (!strcmp(what, "stat")) {
+            struct stat status;
+            stat(path, &status);
+        } else if (!strcmp(what, "mmap")) {
+            void *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (page == MAP_FAILED) return 1;
+            munmap(page, 4096);
         } else if (!strcmp(what, "getppid")) {
             syscall(SYS_getppid);
         } else {

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 
+import also
 import cost
 import gains
 import proof
@@ -17,6 +18,7 @@ from harness import ROOT, workspace
 TABLES = {
     "gains": gains.measure,
     "cost": cost.measure,
+    "also": also.measure,
     "speed": speed.measure,
     "proof": proof.measure,
 }

@@ -25,6 +25,7 @@ from container_tools import (
     wait_for,
 )
 from paredown_schemas.identity import host_platform, image_identity
+from paredown_schemas.trace import Capability, Port, Process, Run, Syscall
 
 RECORDERS = ("fanotify", "ebpf-tracepoints")
 # dockerd in the tests has no bridge.
@@ -77,6 +78,37 @@ def test_a_container_that_dies_at_once(agent: RunAgent, docker_daemon: Docker, t
     run = only_run(trace)
     assert any(path.endswith("/true") for path in paths(run))
     assert "late attach" not in run.reasons
+
+
+def test_what_else_it_needs(agent: RunAgent, docker_daemon: Docker, trace: Path) -> None:
+    """Of a container that docker removes, with its layer, as soon as it has ended."""
+    port = (
+        "use Socket; socket S, AF_INET, SOCK_STREAM, 6; bind S, sockaddr_in(80, INADDR_ANY) or die;"
+        "mkdir q(/srv/new); chown 33, 33, q(/srv/new); $) = 33; $> = 33"
+    )
+    done = agent(
+        *("record", "-o", trace, "--also", "exists,missing,capabilities,syscalls", "--"),
+        *(*RUN, "--rm", "--cap-drop", "SETGID", IMAGE, "perl", "-e", port),
+        env=docker_daemon.env,
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(trace)
+    assert set(run.coverage().values()) == {None}
+    assert {(r.protocol, r.address, r.port) for r in run.records if isinstance(r, Port)} == {
+        ("tcp", "0.0.0.0", 80)
+    }
+    assert paths_written(run) == {"/srv", "/srv/new"}
+    asked = {(r.name, r.granted) for r in run.records if isinstance(r, Capability)}
+    assert {("CAP_CHOWN", True), ("CAP_SETUID", True), ("CAP_SETGID", False)} <= asked
+    assert ("CAP_SYS_ADMIN", False) not in asked
+    assert (33, 0) in {(r.uid, r.gid) for r in run.records if isinstance(r, Process)}
+    calls = {r.name for r in run.records if isinstance(r, Syscall)}
+    assert {"bind", "mkdir", "chown"} <= calls
+    assert "setns" not in calls  # the runtime's own
+
+
+def paths_written(run: Run) -> set[str]:
+    return {f.path for f in run.files() if f.how == "write" and f.kind == "directory"}
 
 
 @pytest.mark.parametrize(

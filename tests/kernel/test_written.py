@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -97,5 +98,21 @@ def test_links_and_pipes_in_a_layer_lead_nowhere(tmp_path: Path) -> None:
     mount = Mount(1, 1, 1, "/", "/", "overlay", "o", f"rw,upperdir={escaped},workdir=/x")
     fd = upper.open_upper(mount)
     assert fd is not None
-    found = {each.path for each in upper.written_directories(fd, 0)}
+    found = {each.path for each in upper.written_directories(fd, 0, ended=False)}
     assert found == {"/", "/sub", "/sub/\udcff"}
+
+
+def test_a_layer_that_is_being_removed_is_not_recorded(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    assert upper.written_directories(fd, 0, ended=True)
+    # As what a removal has done between the walk's start and here.
+    os.utime(tmp_path / "one", ns=(0, time.time_ns() + 10**9))
+    with pytest.raises(FileNotFoundError):
+        upper.written_directories(fd, 0, ended=True)
+    assert upper.written_directories(fd, 0, ended=False)
+    (tmp_path / "one").rmdir()
+    tmp_path.rmdir()
+    with pytest.raises(FileNotFoundError):
+        upper.written_directories(fd, 0, ended=False)
+    os.close(fd)

@@ -172,7 +172,8 @@ class Sessions:
     def _end(self, device: int) -> None:
         if device in self._going:
             session, since = self._going.pop(device)
-            self._pending += self._uppers.written(device, session, since)
+            ended = not self._container_runs(device)
+            self._pending += self._uppers.written(device, session, since, ended=ended)
 
     def _look_at_ids(self) -> None:
         """The ids that programs have changed to and still have."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import time
 from collections.abc import Iterator
 
 from paredown_agent.mountinfo import Mount
@@ -62,16 +63,17 @@ def open_upper(mount: Mount | None) -> int | None:
         return None
 
 
-def written_directories(upper: int, since: int) -> list[Written]:
+def written_directories(upper: int, since: int, *, ended: bool) -> list[Written]:
     """Return the directories that were written to since a time, in ns since the epoch.
 
     A directory that the run made counts. Nothing but directories is opened, and no link followed.
+    Nobody changes what has ``ended``, but to remove it.
 
     Raises:
         TooMuchError: there is more than is looked at.
         OSError: it cannot be read, or was removed meanwhile.
     """
-    walk = _Walk(since - _TICK)
+    walk = _Walk(since - _TICK, time.time_ns() if ended else None)
     try:
         walk.run(upper)
     finally:
@@ -92,17 +94,18 @@ class UpperLayers:
         """Keep the upper layer of a superblock, which ``mount`` mounts."""
         self._layers[device] = open_upper(mount)
 
-    def written(self, device: int, session: int, since: int) -> Iterator[Record]:
+    def written(self, device: int, session: int, since: int, *, ended: bool) -> Iterator[Record]:
         """Yield the directories that a session's container wrote to, and whether that is all.
 
-        ``since`` is when it began, in ns since the epoch: before that a runtime set it up.
+        ``since`` is when it began, in ns since the epoch: before that a runtime set it up. Once it
+        has ``ended``, whatever changes is being removed.
         """
         layer, why = self._layers.get(device), ""
         try:
             if layer is None:
                 why = "no upper layer of an overlay is in reach"
             else:
-                found = written_directories(layer, since)
+                found = written_directories(layer, since, ended=ended)
                 yield from (self._record(written, session) for written in found)
         except TooMuchError as error:
             why = str(error)
@@ -139,9 +142,10 @@ class UpperLayers:
 
 
 class _Walk:
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, ended: int | None) -> None:
         self.found: list[Written] = []
         self._since = since
+        self._ended = ended
         self._entries = 0
         self._levels: list[_Level] = []
 
@@ -156,6 +160,8 @@ class _Walk:
             try:
                 fd = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=level.fd)
             except (FileNotFoundError, NotADirectoryError):
+                if self._ended is not None:
+                    raise
                 continue  # the container may still run
             self._enter(fd, f"{level.path.rstrip('/')}/{decode_name(os.fsencode(name))}")
 
@@ -175,6 +181,8 @@ class _Walk:
             else:
                 others = others or _changed(entry) >= self._since
         status = os.fstat(fd)
+        if self._ended is not None and status.st_mtime_ns > self._ended:
+            raise FileNotFoundError  # it is being removed
         if others or status.st_mtime_ns >= self._since:
             self.found.append(Written(path, status))
             if len(self.found) > _MAX_WRITTEN:
