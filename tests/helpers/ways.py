@@ -43,11 +43,15 @@ class Way:
         )
 
     def found(self, files: Sequence[File]) -> frozenset[tuple[str, str]]:
-        """Return the same of what was recorded."""
+        """Return the same of what was recorded.
+
+        Not the directories that were written to: no recorder tells of them, but an upper layer.
+        """
         top = f"{PLACE}/{self.name}"
         return frozenset(
             (_name(file), file.how)
             for file in files
+            if (file.kind, file.how) != ("directory", "write")
             if file.truncated or file.path == top or file.path.startswith(top + "/")
         )
 

@@ -81,7 +81,7 @@ OPENS = (
         why="fanotify tells of regular files and directories"),
     Way(name="truncate", what="truncate by name, which opens nothing",
         does="""perl -e 'truncate "file", 2 or die'; echo used""", told={},
-        why="opens nothing; it changes the container's upper layer"),
+        why="opens nothing; the container's upper layer shows the directory"),
     Way(name="rename", what="rename, chmod, link or removal by name",
         does="mv one two; rm three; chmod 600 four; ln four five; echo used",
         made=">one; >three; >four", told={}, why="as above"),
