@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from paredown_agent import statx
 from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.base import Adopter, Clock, Recorder
 from paredown_agent.sieve import Nobody
@@ -274,7 +275,8 @@ class FleetTarget:
     def _is_late(self, member: Member, pid: int) -> bool:
         """It ran before it was watched, or long enough to have been seen since."""
         age = _age(pid)
-        return age > _EXEC_DELAY or age > time.monotonic() - member.met
+        seen_since = time.monotonic() - member.met
+        return (age > min(_EXEC_DELAY, seen_since) and _has_begun(pid)) or age > _UNKNOWN
 
     def _attach(self, member: Member, pid: int, recorder: Recorder) -> None:
         adopting = _Adopting(self._adopted, member, recorder)
@@ -341,6 +343,24 @@ class _Adopting:
         session = self._recorder.adopt(pid, kind)
         self._adopted[session] = self._member
         return session
+
+
+def _has_begun(pid: int) -> bool:
+    """Say whether a process runs a program of its container, and not yet the runtime's set-up.
+
+    That one's is a file in memory, or was reached through a mount that the container has not.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        mount = statx.status(descriptor, unique=False).mount
+        return mount in read_mounts(pid).by_id
+    except ParedownError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _age(pid: int) -> float:
