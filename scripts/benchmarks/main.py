@@ -13,12 +13,14 @@ import cost
 import gains
 import proof
 import speed
+import strain
 from harness import ROOT, workspace
 
 TABLES = {
     "gains": gains.measure,
     "cost": cost.measure,
     "also": also.measure,
+    "strain": strain.measure,
     "speed": speed.measure,
     "proof": proof.measure,
 }

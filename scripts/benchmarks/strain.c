@@ -1,5 +1,6 @@
 // Much at once. Prints "up", waits for a line, does it, prints ns per turn, ends with its input.
 //   strain open DIR N     open and close N files, a thousand to a directory: DIR/0/0, DIR/0/1...
+//                         They are looked up before, so that it is opening that takes the time.
 //   strain exec DIR N     execute each of them, one after the other
 //   strain make DIR N     make them
 //   strain fork - N       N processes that end at once, one after the other
@@ -41,6 +42,8 @@ static int turn(const char *what, const char *directory, long i) {
     snprintf(path, sizeof(path), "%s/%ld", directory, i / 1000);
     if (!strcmp(what, "make") && i % 1000 == 0 && mkdir(path, 0755)) return -1;
     snprintf(path, sizeof(path), "%s/%ld/%ld", directory, i / 1000, i % 1000);
+    struct stat s;
+    if (!strcmp(what, "stat")) return stat(path, &s);
     if (!strcmp(what, "make")) return use(path, O_WRONLY | O_CREAT);
     return !strcmp(what, "open") ? use(path, O_RDONLY) : child(path);
 }
@@ -48,6 +51,8 @@ static int turn(const char *what, const char *directory, long i) {
 int main(int argc, char **argv) {
     if (argc < 4) return 0;
     long n = atol(argv[3]);
+    for (long i = 0; i < n && !strcmp(argv[1], "open"); i++)
+        if (turn("stat", argv[2], i)) return perror("stat"), 1;
     puts("up");
     fflush(stdout);
     int c = getchar();
