@@ -80,14 +80,16 @@ def run(
     trees: Sequence[str] = ("nginx",),
     machine: Machine = Machine(),
     env: Mapping[str, str] | None = None,
+    carried: Mapping[str, Path] | None = None,
     timeout: float = 600,
     started: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> Outcome:
     """Boot a kernel of guest_kernels.SUITES and run a command at the top of the project in it.
 
-    ``trees`` are names of rootfs.RECIPES that lie in the guest's cache. ``place`` is an empty
-    directory for the console's log and the results; ``started`` is handed QEMU's process. A guest
-    that takes more than ``timeout`` seconds is killed.
+    ``trees`` are names of rootfs.RECIPES that lie in the guest's cache, ``carried`` more files by
+    their place in the project. ``place`` is an empty directory for the console's log and the
+    results; ``started`` is handed QEMU's process. A guest that takes more than ``timeout`` seconds
+    is killed.
 
     Raises:
         OSError, subprocess.SubprocessError: what it takes is not there or fails.
@@ -95,9 +97,9 @@ def run(
     booted = guest_kernels.kernel(kernel)
     images = [_tree_image(name) for name in trees]
     exchange, log, results = place / "exchange", place / "console", place / "results"
-    _pack(exchange, _script(command, env or {}, images))
+    _pack(exchange, _script(command, env or {}, images), carried or {})
     arguments = [
-        *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("nice", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-serial", f"file:{log}", "-kernel", str(booted.image), *machine.arguments()),
         *("-append", _BOOT),
         *_disk("root", _tree_image("guest"), "snapshot=on"),
@@ -152,6 +154,7 @@ def _script(command: Sequence[str], env: Mapping[str, str], images: Sequence[Pat
     exports = {"PAREDOWN_CACHE": "/cache", "PYTHONPATH": "tests/helpers", **env}
     lines = [
         f'printf "/project/schemas\\n/project/agent\\n" >{_LIBRARY}/paredown.pth',
+        "cp -r cache/ways /cache/",
         *mounts,
         *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
         shlex.join(command),
@@ -159,7 +162,7 @@ def _script(command: Sequence[str], env: Mapping[str, str], images: Sequence[Pat
     return "\n".join(lines) + "\n"
 
 
-def _pack(exchange: Path, script: str) -> None:
+def _pack(exchange: Path, script: str, carried: Mapping[str, Path]) -> None:
     with tarfile.open(exchange, "w") as archive, tempfile.TemporaryDirectory() as place:
         for name in _CARRIED:
             archive.add(PROJECT / name, name, filter=_without_caches)
@@ -170,6 +173,9 @@ def _pack(exchange: Path, script: str) -> None:
         agent.write_text('#!/bin/sh\nexec python3 -m paredown_agent "$@"\n')
         agent.chmod(0o755)
         archive.add(agent, "path/paredown-agent")
+        archive.add(rootfs.cache_directory("ways"), "cache/ways")  # there is no compiler
+        for name, source in carried.items():
+            archive.add(source, name)
     os.truncate(exchange, _EXCHANGE)
 
 

@@ -17,7 +17,7 @@ from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS, Kind
 from paredown_schemas.trace import Loss
 from recorders import opened
-from recording import files, paths, run, settle, shell, watch
+from recording import PATIENCE, files, paths, run, settle, shell, watch
 
 QUEUE_LIMIT = Path("/proc/sys/fs/fanotify/max_queued_events")
 MANY = "ls -R /usr/share /etc /var; cat /etc/*.conf"
@@ -39,7 +39,7 @@ def _with_little_room(kind: Kind) -> Recorder:
 
 
 def test_tells_of_loss_and_goes_on(cramped: Recorder, root: Path) -> None:
-    subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30)
+    subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30 * PATIENCE)
     losses = [record for record in settle(cramped) if isinstance(record, Loss)]
     where = "fanotify queue" if cramped.name == "fanotify" else "ring buffer"
     assert {loss.where for loss in losses} == {where}
@@ -52,13 +52,14 @@ def test_tells_of_loss_and_goes_on(cramped: Recorder, root: Path) -> None:
 
 def test_nobody_waits_for_a_recorder_that_stopped(watching: Recorder, root: Path) -> None:
     start = time.monotonic()
-    subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30)
-    assert time.monotonic() - start < 10
+    subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30 * PATIENCE)
+    assert time.monotonic() - start < 10 * PATIENCE
     records = settle(watching)
     assert "/etc/host.conf" in paths(records)
     assert not any(record.truncated for record in files(records))
 
 
+@pytest.mark.load
 def test_tells_of_processes_that_ended_too_long_ago(root: Path, require: Require) -> None:
     works = fanotify.probe()
     require(works.works, works.why)
@@ -89,7 +90,9 @@ def test_tells_of_events_that_no_descriptor_was_left_for(root: Path, require: Re
     try:
         watch(recorder, root)
         run(recorder, shell(root, "cat /etc/issue"))
-        subprocess.run(shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30)
+        subprocess.run(
+            shell(root, MANY), check=True, stdout=subprocess.DEVNULL, timeout=30 * PATIENCE
+        )
         room = len(os.listdir("/proc/self/fd")) + 10
         resource.setrlimit(resource.RLIMIT_NOFILE, (room, limits[1]))
         records = settle(recorder)

@@ -14,7 +14,7 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder.base import Recorder
 from paredown_schemas.trace import Coverage, Process, Record, Session
-from recording import files, follow, paths, run, settle, shell, start, watch
+from recording import PATIENCE, files, follow, paths, run, settle, shell, start, watch
 
 WAITING = "read line; cat /etc/issue"
 
@@ -133,7 +133,7 @@ def test_adopts_what_runs_already(recorder: Recorder, root: Path) -> None:
 
 
 def watching_end(recorder: Recorder, process: subprocess.Popen[bytes]) -> list[Record]:
-    process.wait(10)
+    process.wait(10 * PATIENCE)
     return [*recorder.drain(), *recorder.finish()]
 
 

@@ -20,7 +20,7 @@ from paredown_agent.recorder import fanotify
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS
 from paredown_schemas.trace import Loss
-from recording import files, follow, paths, run, settle, shell, start, watch
+from recording import PATIENCE, files, follow, paths, run, settle, shell, start, watch
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
@@ -138,7 +138,7 @@ def test_few_descriptors_lose_nothing(root: Path, require: Require) -> None:
         recorder = fanotify.FanotifyRecorder(Clock())
         watch(recorder, root)
         process = start(shell(root, "cat /usr/share/doc/*/copyright"))
-        process.wait(30)
+        process.wait(30 * PATIENCE)
         records = [*follow(recorder, process), *recorder.finish()]
         recorder.close()
     finally:
@@ -174,13 +174,14 @@ def test_a_leased_file_holds_up_nobody(fanotify_recorder: Recorder, root: Path) 
     """fcntl(2), F_SETLEASE: opening it waits for its holder, unless one asks not to wait."""
     lease = perl(
         '$SIG{IO} = "IGNORE"; open F, "</etc/issue" or die; fcntl(F, 1024, 0) or die "$!";'
-        'open G, "+</etc/fstab" or die; fcntl(G, 1024, 1) or die "$!"; sleep 3'
+        'open G, "+</etc/fstab" or die; fcntl(G, 1024, 1) or die "$!";'
+        f"sleep {3 * PATIENCE}"
     )
     process = start(shell(root, lease))
-    time.sleep(1)
+    time.sleep(1 * PATIENCE)
     before = time.monotonic()
     records = settle(fanotify_recorder)
-    assert time.monotonic() - before < 1.5
+    assert time.monotonic() - before < 1.5 * PATIENCE
     told = {loss.where for loss in losses(records) if loss.where.startswith("fanotify event")}
     assert told or "/etc/fstab" in paths(records)
     process.kill()
