@@ -1,5 +1,6 @@
 // One system call, or one pair, in a loop: prints ns per turn.
 //   loops open PATH N | stat PATH N | mmap N | getppid N | fork PROGRAM N
+//   loops count N: 1,000 instructions and a few more
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <spawn.h>
@@ -37,6 +38,10 @@ int main(int argc, char **argv) {
             void *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (page == MAP_FAILED) return 1;
             munmap(page, 4096);
+        } else if (!strcmp(what, "count")) {
+            // A loop of known length, to see that a clock counts instructions.
+            long left = 500;
+            __asm__ volatile("1: dec %0; jnz 1b" : "+r"(left) : : "cc");
         } else if (!strcmp(what, "getppid")) {
             syscall(SYS_getppid);
         } else {

@@ -11,6 +11,7 @@ import time
 import also
 import cost
 import gains
+import kernels
 import proof
 import speed
 import strain
@@ -21,6 +22,7 @@ TABLES = {
     "cost": cost.measure,
     "also": also.measure,
     "strain": strain.measure,
+    "kernels": kernels.measure,
     "speed": speed.measure,
     "proof": proof.measure,
 }
