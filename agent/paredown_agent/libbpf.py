@@ -17,7 +17,6 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name, escape_name
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
-_SAMPLE = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 _DEBUG = 2  # enum libbpf_print_level
 _LINE = 1024
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -68,9 +67,6 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
     "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
     "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
-    "ring_buffer__new": (c_void_p, [c_int, _SAMPLE, c_void_p, c_void_p]),
-    "ring_buffer__consume": (c_int, [c_void_p]),
-    "ring_buffer__free": (None, [c_void_p]),
 }
 
 
@@ -200,39 +196,6 @@ class Map:
     def delete(self, key: int) -> None:
         """Remove the entry of a 32-bit ``key``, if there is one."""
         self._lib.bpf_map_delete_elem(self.fd, ctypes.byref(c_uint32(key)))
-
-
-class RingBuffer:
-    """The reading end of a ring buffer map; ``Map.fd`` polls readable when it has something."""
-
-    def __init__(self, ring: Map, receive: Callable[[bytes], None]) -> None:
-        self._lib = _library()
-        self._callback = _SAMPLE(lambda _, data, size: self._receive(data, size))
-        self._sink = receive
-        self._room = 0
-        self._handle = c_void_p(self._lib.ring_buffer__new(ring.fd, self._callback, None, None))
-        if not self._handle:
-            raise _error("cannot map the BPF ring buffer", ctypes.get_errno())
-
-    def consume(self, most: int) -> bool:
-        """Hand waiting messages to the receiver, in order; never blocks.
-
-        Returns whether there was an end to them before ``most``.
-        """
-        self._room = most
-        self._lib.ring_buffer__consume(self._handle)
-        return self._room > 0
-
-    def close(self) -> None:
-        """Unmap it; a second call does nothing."""
-        if self._handle:
-            self._lib.ring_buffer__free(self._handle)
-            self._handle = c_void_p()
-
-    def _receive(self, data: int, size: int) -> int:
-        self._sink(ctypes.string_at(data, size))
-        self._room -= 1
-        return 0 if self._room > 0 else -1  # which ends it behind this message
 
 
 class KernelTypes:

@@ -38,7 +38,7 @@ from paredown_agent.recorder.sessions import SessionKeeper, Sessions
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, How, Loss, Record
 
-_RING = 1 << 22
+_RING = 1 << 25  # some 180,000 new files that nobody has had time to read of
 _AT_ONCE = 1024
 _MAX_SEEN = 1 << 18
 _USES: dict[int, How] = {

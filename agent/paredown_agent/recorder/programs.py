@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from pathlib import Path
 
-from paredown_agent.libbpf import BTF, Map, Object, RingBuffer
+from paredown_agent.libbpf import BTF, Map, Object
 from paredown_agent.recorder.also import PROGRAMS, Also
 from paredown_agent.recorder.attach import Attachment, AttachSet
 from paredown_agent.recorder.messages import Event, kernel_device, read_message
+from paredown_agent.ringbuffer import RingBuffer
 from paredown_schemas.errors import ParedownError
 
 OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
@@ -86,9 +87,8 @@ class Programs:
             self._watched = self._object.map("watched")
             self._counters = self._object.map("counts")
             self._events = self._object.map("events")
-            self._received: list[Event] = []
             self.caught_up = True
-            self._ring = RingBuffer(self._events, self._receive)
+            self._ring = RingBuffer(self._events.fd, ring)
         except BaseException:
             self._object.close()
             raise
@@ -121,9 +121,9 @@ class Programs:
 
     def events(self, most: int = _ALL) -> Sequence[Event]:
         """Return what the kernel side told since the last call; ``caught_up`` if that is all."""
-        self.caught_up = self._ring.consume(most)
-        received, self._received = self._received, []
-        return received
+        read = self._ring.read(most)
+        self.caught_up = len(read) < most
+        return [read_message(raw) for raw in read]
 
     def losses(self) -> Sequence[tuple[str, int]]:
         """Return what was lost, and how often, since the last call."""
@@ -151,9 +151,6 @@ class Programs:
     def _count(self, index: int) -> int:
         self._counters.lookup(index, self._counts)
         return sum(self._counts)
-
-    def _receive(self, raw: bytes) -> None:
-        self._received.append(read_message(raw))
 
 
 def _load(

@@ -1,0 +1,101 @@
+"""The reading end of a BPF ring buffer (kernel/bpf/ringbuf.c).
+
+libbpf maps all of a ring, twice, and every page of that counts as resident. Here just what is being
+read is mapped, so that a ring may be large without the agent being it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+import sys
+import threading
+from ctypes import c_int, c_long, c_size_t, c_uint64, c_void_p
+
+_PAGE = mmap.PAGESIZE
+_WINDOW = 1 << 18
+_FAILED = c_void_p(-1).value
+# include/uapi/linux/bpf.h: BPF_RINGBUF_BUSY_BIT, _HDR_SZ; our programs discard no message.
+_BUSY, _HEADER = 1 << 31, 8
+
+
+class RingBuffer:
+    """Reads the ring of ``size`` bytes behind the map ``fd``, which stays the caller's.
+
+    Raises:
+        OSError: it cannot be mapped.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self._size = size
+        self._pages = [
+            _map(fd, _PAGE, mmap.PROT_READ | mmap.PROT_WRITE, 0),
+            _map(fd, _PAGE, mmap.PROT_READ, _PAGE),
+        ]
+        self._read, self._written = (c_uint64.from_address(page) for page in self._pages)
+        self._barrier = threading.Lock()
+
+    def read(self, limit: int) -> list[bytes]:
+        """Return waiting messages in order, up to ``limit`` of them; never blocks."""
+        found: list[bytes] = []
+        while len(found) < limit and (batch := self._window(limit - len(found))):
+            found += batch
+        return found
+
+    def close(self) -> None:
+        """Unmap it; a second call does nothing."""
+        while self._pages:
+            _libc().munmap(self._pages.pop(), _PAGE)
+
+    def _window(self, limit: int) -> list[bytes]:
+        waiting = self._written.value - self._read.value
+        if not waiting:
+            return []
+        start = self._read.value & (self._size - 1)
+        begin = start & -_PAGE
+        length = min(start - begin + waiting, _WINDOW)
+        # The kernel maps the data twice in a row: nothing wraps.
+        data = _map(self._fd, length, mmap.PROT_READ, 2 * _PAGE + begin)
+        try:
+            places, end = _whole(data, start - begin, length, limit)
+            # No message is read before the bit that says that it is whole.
+            with self._barrier:
+                batch = [ctypes.string_at(data + at, size) for at, size in places]
+        finally:
+            _libc().munmap(data, length)
+        self._read.value += end - (start - begin)
+        return batch
+
+
+def _whole(data: int, at: int, length: int, limit: int) -> tuple[list[tuple[int, int]], int]:
+    """Return where messages lie that were written to their end, and where the next one begins."""
+    places: list[tuple[int, int]] = []
+    while len(places) < limit and at + _HEADER <= length:
+        size = int.from_bytes(ctypes.string_at(data + at, 4), sys.byteorder)
+        end = at + _HEADER + size
+        if size & _BUSY or end > length:
+            break
+        places.append((at + _HEADER, size))
+        at = (end + _HEADER - 1) & -_HEADER
+    return places, at
+
+
+def _map(fd: int, length: int, protection: int, offset: int) -> int:
+    """Unlike ``mmap.mmap`` without a descriptor of its own: there may be none left."""
+    address = _libc().mmap(None, length, protection, mmap.MAP_SHARED, fd, offset)
+    if address == _FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot map the BPF ring buffer: {os.strerror(code)}")
+    return int(address)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = c_void_p
+    libc.mmap.argtypes = [c_void_p, c_size_t, c_int, c_int, c_int, c_long]
+    libc.munmap.argtypes = [c_void_p, c_size_t]
+    return libc
