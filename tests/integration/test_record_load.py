@@ -45,7 +45,7 @@ my $n = 0;
 while (1) { open F, ">/tmp/f" . $n++ or die; close F; select undef, undef, undef, 0.0005 }
 """
 _FORKS = (
-    'for (1..4000) { my $p = fork // die; exit if !$p; waitpid $p, 0 } exec "cat", "/etc/issue"'
+    'for (1..3000) { my $p = fork // die; exit if !$p; waitpid $p, 0 } exec "cat", "/etc/issue"'
 )
 _ONE_FILE = """
 my $end = time + 1; fork;
@@ -159,14 +159,19 @@ def test_killed_at_any_moment_the_trace_reads(
 ) -> None:
     """What it holds is the beginning of what there was, and nothing is left behind."""
     moments = random.Random(recorder)
+    ready = trace.with_name("ready")
     mounts = Path("/proc/self/mountinfo").read_text().count(str(nginx_rootfs))
     found = 0
-    for _ in range(6):
+    for turn in range(6):
+        ready.unlink(missing_ok=True)
         process = agent.start(
-            *("record", "-o", trace, "--force", "--recorder", recorder, "--rootfs", nginx_rootfs),
+            *("record", "-o", trace, "--force", "--recorder", recorder, "--ready-file", ready),
+            *("--rootfs", nginx_rootfs),
             *("--", "perl", "-e", _ONE_AFTER_THE_OTHER, str(trace)),
         )
-        time.sleep(moments.uniform(0.2, 1.5))
+        if turn > 1:  # the first two may die before they are armed
+            wait_for(ready.exists)
+        time.sleep(moments.uniform(0.1, 1.5))
         process.kill()
         process.wait()
         found += _check_prefix(trace)
