@@ -14,9 +14,10 @@ from applications import run
 HERE = Path(__file__).resolve().parent
 TURNS = 3
 RECORDERS = ("ebpf-trampolines", "fanotify", "ebpf-tracepoints")
-BARS = {
+BARS: dict[str, dict[str, float]] = {
     "open and close": {"ebpf-trampolines": 1.12, "fanotify": 1.12, "ebpf-tracepoints": 1.25},
-    "getppid": dict.fromkeys(RECORDERS, 1.02),
+    # Of those, auto takes the tracepoints last: any costs every system call.
+    "getppid": {"ebpf-trampolines": 1.02, "fanotify": 1.02},
     "fork and exec": dict.fromkeys(RECORDERS, 1.05),
 }
 KERNELS = ("5.10", "6.1", "6.12", "newest")
@@ -61,10 +62,10 @@ def _row(kernel: str, what: str, taken: dict[str, list[float]]) -> Row:
     ratios = {name: median[name] / median[""] for name in RECORDERS}
     measured = ", ".join(f"`{name}` {ratio:.3f}" for name, ratio in ratios.items())
     bars = BARS[what]
-    bar = " / ".join(f"{bars[name]}" for name in RECORDERS)
+    bar = ", ".join(f"`{name}` {bar}" for name, bar in bars.items())
     return Row(
         f"{kernel}: {what} in a loop",
-        f"{bar} times",
+        bar,
         f"{median['']:,.0f} not recorded; {measured} times",
-        all(ratios[name] <= bars[name] for name in RECORDERS),
+        all(ratios[name] <= bar for name, bar in bars.items()),
     )
