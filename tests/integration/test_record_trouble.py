@@ -193,7 +193,7 @@ def test_no_engine(agent: RunAgent, tmp_path: Path, engine: str) -> None:
     assert done.stderr == f"error: cannot start {engine}: not installed\n"
     assert done.returncode == 127
     done = agent("record", "-o", tmp_path / "a", "--container", "x", env=path)
-    assert done.stderr.endswith("no docker or podman is installed\n")
+    assert done.stderr.endswith("none of docker, podman, ctr, crictl is installed\n")
     assert done.returncode == 125
     assert os.listdir(tmp_path) == []
 
