@@ -9,8 +9,29 @@
 #define FMODE_WRITE 2
 #define FMODE_PATH (1 << 14)
 
-/* Superblocks by s_dev; the value says whether an exec there begins a session. */
+#define OVERLAY_MAGIC 0x794c7630 /* include/uapi/linux/magic.h */
+
+/* Superblocks by s_dev; the value says how. */
 TABLE(HASH, watched, __u32, __u32, 4096);
+
+/*
+ * How a superblock is watched, 0 if it is not. Nobody is told when an overlay has gone: any
+ * filesystem without a device, a procfs say, gets its number then.
+ */
+static __u32 watch_of(struct super_block *superblock)
+{
+	__u32 device = BPF_CORE_READ(superblock, s_dev);
+	__u32 *how = bpf_map_lookup_elem(&watched, &device);
+
+	if (!how || (*how & WATCH_OVERLAY && BPF_CORE_READ(superblock, s_magic) != OVERLAY_MAGIC))
+		return 0;
+	return *how;
+}
+
+static __u32 on_watched(struct dentry *dentry)
+{
+	return watch_of(BPF_CORE_READ(dentry, d_inode, i_sb));
+}
 
 /*
  * What was told, as hashes: a set of ways for each of their low bits. A use that was pushed out is
@@ -79,7 +100,7 @@ static __always_inline void use_place(__u32 pid, const struct task *state, struc
 	struct seen *seen = bpf_map_lookup_elem(&told, &set);
 	struct message *message;
 
-	if (!seen || was_told(seen, hash) || !bpf_map_lookup_elem(&watched, &place->device))
+	if (!seen || was_told(seen, hash) || !on_watched(dentry))
 		return;
 	message = new_message(EVENT_FILE, pid, state);
 	if (!message)

@@ -65,6 +65,7 @@ struct qstr {
 
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_magic;
 };
 
 struct inode {

@@ -13,13 +13,6 @@ struct found {
 	struct dentry *dentry;
 };
 
-static int on_watched(struct dentry *dentry)
-{
-	__u32 device = BPF_CORE_READ(dentry, d_inode, i_sb, s_dev);
-
-	return bpf_map_lookup_elem(&watched, &device) != 0;
-}
-
 /*
  * An overlay maps a lower layer's file: its inode is that layer's. Its path is the overlay's,
  * since 6.5 in a second field. Should a bit of FMODE_BACKING have another meaning here, what lies

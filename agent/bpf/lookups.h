@@ -92,12 +92,6 @@ static long read_name(struct message *message, __u64 address)
 	return length;
 }
 
-static int on_watched_superblock(struct dentry *dentry, __u32 *device)
-{
-	*device = BPF_CORE_READ(dentry, d_inode, i_sb, s_dev);
-	return bpf_map_lookup_elem(&watched, device) != 0;
-}
-
 static void tell_lookup(struct message *message, struct task_struct *task, struct dentry *base)
 {
 	struct mnt_namespace *mounts = BPF_CORE_READ(task, nsproxy, mnt_ns);
@@ -114,7 +108,7 @@ int looked_up(struct bpf_raw_tracepoint_args *ctx)
 	struct pt_regs *regs = (void *)ctx->args[0];
 	__s64 result = ctx->args[1];
 	__u64 number = call_number(regs), address = 0, what;
-	__u32 abi = abi_of(task, number), pid, device;
+	__u32 abi = abi_of(task, number), pid;
 	struct call *call = find_call(abi, number);
 	struct message *message;
 	struct dentry *base;
@@ -139,7 +133,7 @@ int looked_up(struct bpf_raw_tracepoint_args *ctx)
 			return 0;
 	}
 	base = base_of(task, regs, abi, call, first);
-	if (!base || !on_watched_superblock(base, &device))
+	if (!base || !on_watched(base))
 		return 0;
 	message = new_message(EVENT_LOOKUP, pid, state);
 	if (!message)
@@ -159,7 +153,7 @@ int looked_up(struct bpf_raw_tracepoint_args *ctx)
 	message->head.use = call->lookup;
 	message->head.size = result < 0 ? result : 0;
 	message->head.mode = first != 0;
-	message->head.device = device;
+	message->head.device = BPF_CORE_READ(base, d_inode, i_sb, s_dev);
 	tell_lookup(message, task, base);
 	if (send(message) == 0)
 		keep(&fact);

@@ -77,6 +77,11 @@ struct range {
 
 #define FLAG_TRUNCATED 1
 
+/* How a superblock is watched. */
+#define WATCHED 1
+#define WATCH_BEGINS 2         /* an exec with its root there begins a session */
+#define WATCH_OVERLAY 4        /* it is an overlay: its number may be another filesystem's later */
+
 /* Followed by `length` bytes of names, each ending in NUL, from the file up to the root. */
 struct event {
 	__u64 time;           /* CLOCK_MONOTONIC ns */

@@ -43,6 +43,8 @@ static void tell_program(__u32 pid, const struct task *state, struct task_struct
 	message->head.uid = key.uid;
 	message->head.gid = key.gid;
 	describe_file(message, dentry);
+	if (!on_watched(dentry))
+		message->head.device = 0;
 	if (send(message) == 0)
 		bpf_map_update_elem(&programs, &key, &one, BPF_ANY);
 }
@@ -94,19 +96,18 @@ static void tell_mount(__u32 pid, const struct task *state, struct task_struct *
 static int begin_session(__u32 pid, struct task *state, struct task_struct *task)
 {
 	__u32 zero = 0;
-	__u32 device = BPF_CORE_READ(task, fs, root.mnt, mnt_sb, s_dev);
-	__u32 *begins = bpf_map_lookup_elem(&watched, &device);
+	struct super_block *superblock = BPF_CORE_READ(task, fs, root.mnt, mnt_sb);
 	__u64 *count = bpf_map_lookup_elem(&sessions, &zero);
 	struct message *message;
 
-	if (!begins || !*begins || !count)
+	if (!(watch_of(superblock) & WATCH_BEGINS) || !count)
 		return -1;
 	++*count;
 	state->session = *count << 32 | bpf_get_smp_processor_id();
 	message = new_message(EVENT_SESSION, pid, state);
 	if (!message)
 		return -1;
-	message->head.device = device;
+	message->head.device = BPF_CORE_READ(superblock, s_dev);
 	return send(message);
 }
 

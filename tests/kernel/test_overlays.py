@@ -14,8 +14,8 @@ from fixture_types import Require
 from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.target.overlays import OverlayWatch
-from paredown_schemas.trace import Session
-from recording import files, run
+from paredown_schemas.trace import Process, Session
+from recording import files, paths, run
 
 Mount = Callable[[str], int]
 
@@ -102,6 +102,24 @@ def test_a_number_that_was_reused_names_both(
     overlays.close()
 
 
+def test_each_overlay_of_a_number_has_its_own_upper_layer(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    base, overlays = tmp_path / "base", OverlayWatch(Clock())
+    device = mount("a")
+    overlays.look(recorder)
+    records = run(recorder, ["chroot", str(base / "a/merged"), "touch", "/opt/made"])
+    unmount(recorder, base)
+    mount_again(mount, "b", device, recorder, base)
+    overlays.look(recorder)
+    records += run(recorder, ["chroot", str(base / "b/merged"), "touch", "/srv/made"])
+    overlays.close()
+    uses = [f for f in files([*records, *recorder.finish()]) if f.how == "write"]
+    written = {(f.session, f.path) for f in uses if f.kind == "directory"}
+    # The upper layer itself was made the moment before, which counts as written to.
+    assert {each for each in written if each[1] != "/"} == {(1, "/opt"), (2, "/srv")}
+
+
 def test_what_was_mounted_before_and_what_is_transient_is_left_alone(
     recorder: Recorder, mount: Mount
 ) -> None:
@@ -148,3 +166,42 @@ def test_the_agents_own_root_is_never_watched(
     told = {recorder.superblock(each.id) for each in records if isinstance(each, Session)}
     assert told & set(devices.values()) == {devices["b"]}
     overlays.close()
+
+
+def _mount_tmpfs(place: Path, device: int) -> None:
+    """Mount one with that number, the lowest that is free but for what others do meanwhile."""
+    place.mkdir()
+    for _ in range(50):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+        if os.stat(place).st_dev == device:
+            return
+        subprocess.run(["umount", place], check=True)
+        time.sleep(0.1)
+    pytest.fail("the kernel gave other numbers: this test sees nothing")
+
+
+def test_another_filesystem_with_an_overlays_number_is_not_it(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    """Not what lies there, nor what programs there are called; and no session begins there."""
+    base = tmp_path / "base"
+    overlays = OverlayWatch(Clock())
+    device = mount("a")
+    overlays.look(recorder)
+    unmount(recorder, base)
+    _mount_tmpfs(base / "other", device)
+    build = ["clang", "-static", "-xc", "-", "-o", str(base / "other/program")]
+    subprocess.run(build, input=b"int main(void) { return 0; }", check=True)
+    mount("b")
+    overlays.look(recorder)
+    alone = run(recorder, ["chroot", str(base / "other"), "/program"])
+    script = 'mount --bind "$1/other" "$1/b/merged/mnt"; exec chroot "$1/b/merged" sh -ec "$2"'
+    inner = "cat /etc/issue /mnt/program; /mnt/program"
+    records = run(recorder, ["unshare", "--mount", "sh", "-ec", script, "-", str(base), inner])
+    overlays.close()
+    assert not alone
+    assert "/etc/issue" in paths(records)
+    assert "/program" not in paths(records)
+    programs = {record.exe for record in records if isinstance(record, Process)}
+    assert {"/usr/bin/cat", None} <= programs
+    assert "/program" not in programs

@@ -24,6 +24,7 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_n
 
 _LOSSES = {0: "ring buffer", 1: "process table", 3: "unreadable names"}
 _EXITS = 2
+_WATCHED, _WATCH_BEGINS, _WATCH_OVERLAY = 1, 2, 4
 _ALL = 1 << 30
 
 
@@ -99,9 +100,13 @@ class Programs:
         """Return a descriptor that polls readable when events wait."""
         return self._events.fd
 
-    def watch(self, device: int, *, begins: bool) -> None:
-        """Watch a superblock; ``begins``: an exec with its root there begins a session."""
-        self._watched.update(kernel_device(device), c_uint32(begins))
+    def watch(self, device: int, *, begins: bool, overlay: bool) -> None:
+        """Watch a superblock; ``begins``: an exec with its root there begins a session.
+
+        ``overlay``: it is one, and what has its number later and is none is not watched.
+        """
+        how = _WATCHED | begins * _WATCH_BEGINS | overlay * _WATCH_OVERLAY
+        self._watched.update(kernel_device(device), c_uint32(how))
 
     def unwatch(self, device: int) -> None:
         """Watch a superblock no more."""

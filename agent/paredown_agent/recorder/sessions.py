@@ -52,7 +52,9 @@ class Sessions:
         self._adopted: dict[int, tuple[int, int]] = {}  # device: session, and when that was
         self._exes: dict[int, str | None] = {}
         self._next_exe = _ADOPTED_EXE_STEP
-        self._devices: set[int] = set()
+        self._devices: dict[
+            int, bool
+        ] = {}  # the watched superblocks, and whether each is an overlay
         self._ids = Seen(_SEEN_IDS)
         self._places = Places(self._devices)
         self._uppers = UpperLayers(clock)
@@ -70,12 +72,13 @@ class Sessions:
         """
         mount = _mount(directory)
         device = os.fstat(directory).st_dev if mount is None else mount.device
-        if device in self._devices:
-            return False
-        self._programs.watch(device, begins=self.begins)
-        self._uppers.watch(device, mount)
-        self._devices.add(device)
-        return True
+        if not self._container_runs(device):  # a number that is known may be another overlay's now
+            self._end(device)
+            self._uppers.watch(device, mount)
+        anew = device not in self._devices
+        overlay = self._devices[device] = mount is not None and mount.fstype == "overlay"
+        self._programs.watch(device, begins=self.begins, overlay=overlay)
+        return anew
 
     def unwatch(self, directory: int) -> None:
         """Let nothing begin on the superblock of ``directory`` any more."""
@@ -83,7 +86,7 @@ class Sessions:
         self._programs.unwatch(device)
         self._end(device)
         self._uppers.unwatch(device)
-        self._devices.discard(device)
+        self._devices.pop(device, None)
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder.adopt``."""
@@ -194,8 +197,8 @@ class Sessions:
 
     def _close(self) -> None:
         self.begins = False
-        for device in self._devices:
-            self._programs.watch(device, begins=False)
+        for device, overlay in self._devices.items():
+            self._programs.watch(device, begins=False, overlay=overlay)
 
     def _begin(self, event: Event) -> None:
         adopted, when = self._adopted.get(event.device, (0, 0))

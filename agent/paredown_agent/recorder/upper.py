@@ -91,7 +91,8 @@ class UpperLayers:
         self._layers: dict[int, int | None] = {}
 
     def watch(self, device: int, mount: Mount | None) -> None:
-        """Keep the upper layer of a superblock, which ``mount`` mounts."""
+        """Keep the upper layer of a superblock, which ``mount`` mounts; that of one before goes."""
+        self.unwatch(device)
         self._layers[device] = open_upper(mount)
 
     def written(self, device: int, session: int, since: int, *, ended: bool) -> Iterator[Record]:
