@@ -12,7 +12,7 @@ import resource
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from ctypes import c_char_p, c_int, c_uint, c_uint64
+from ctypes import c_uint, c_uint64
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,10 +41,11 @@ _FAN_MARK_IGNORE = 0x400  # Linux 6.0
 
 # The newest first; on an inode both ignore flags act alike, the older one lacks directories' own
 # FAN_ONDIR. Without FAN_MARK_EVICTABLE each mark pins its inode, some 2 kB.
+_IGNORE = _FAN_MARK_ADD | _FAN_MARK_IGNORED_SURV_MODIFY
 _IGNORE_FLAGS = (
-    _FAN_MARK_IGNORE | _FAN_MARK_EVICTABLE,
-    _FAN_MARK_IGNORED_MASK | _FAN_MARK_EVICTABLE,
-    _FAN_MARK_IGNORED_MASK,
+    _IGNORE | _FAN_MARK_IGNORE | _FAN_MARK_EVICTABLE,
+    _IGNORE | _FAN_MARK_IGNORED_MASK | _FAN_MARK_EVICTABLE,
+    _IGNORE | _FAN_MARK_IGNORED_MASK,
 )
 _PINNING_MARKS = 16384
 
@@ -57,7 +58,8 @@ _QUEUE_LIMIT = Path("/proc/sys/fs/fanotify/max_queued_events")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fanotify_init.argtypes = [c_uint, c_uint]
-_libc.fanotify_mark.argtypes = [c_int, c_uint, c_uint64, c_int, c_char_p]
+# Without argtypes, whose checks take as long as the system call; the mask alone is no int.
+_fanotify_mark = _libc.fanotify_mark
 
 
 class Event(NamedTuple):
@@ -79,6 +81,7 @@ class Group:
         with _queue_limit(queue):
             self.fd = _init()
         self._ignore_flags = self._probe_ignore()
+        self._evictable = bool(self._ignore_flags & _FAN_MARK_EVICTABLE)
         self._pinned = 0
         self._batch = min(_BATCH, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
@@ -106,15 +109,12 @@ class Group:
 
         ``mask`` holds FAN_ONDIR for a directory.
         """
-        if not self._ignore_flags & _FAN_MARK_EVICTABLE:
+        if not self._evictable:
             if self._pinned >= _PINNING_MARKS:
                 return
             self._pinned += 1
-        try:
-            self._mark(self._ignore_flags | _FAN_MARK_ADD, mask, fd)
-        except OSError:
-            # Out of marks or memory: the events go on coming, which costs time and loses nothing.
-            return
+        # When it fails (marks, memory) the events go on coming, which costs time and loses nothing.
+        _fanotify_mark(self.fd, self._ignore_flags, c_uint64(mask), fd, None)
 
     def read(self) -> Sequence[Event]:
         """Return the waiting events, at most ``batch``; none if none waits.
@@ -146,9 +146,7 @@ class Group:
         os.close(self.fd)
 
     def _mark(self, flags: int, mask: int, fd: int) -> None:
-        if flags & (_FAN_MARK_IGNORE | _FAN_MARK_IGNORED_MASK):
-            flags |= _FAN_MARK_IGNORED_SURV_MODIFY
-        if _libc.fanotify_mark(self.fd, flags, mask, fd, None) < 0:
+        if _fanotify_mark(self.fd, flags, c_uint64(mask), fd, None) < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
 
@@ -165,7 +163,7 @@ class Group:
         try:
             for flags in _IGNORE_FLAGS[:-1]:
                 try:
-                    self._mark(flags | _FAN_MARK_ADD, FAN_OPEN, probe)
+                    self._mark(flags, FAN_OPEN, probe)
                 except OSError:
                     continue
                 return flags

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 from paredown_agent.recorder.seen import Seen
@@ -56,17 +56,19 @@ class Output:
         self._file = self._open(force)
         self._writer: TraceWriter | None = None
 
-    def write(self, records: Iterable[Record]) -> None:
+    def write(self, records: Sequence[Record]) -> None:
         """Append records, and hand them to the operating system: the agent may be killed any time.
 
         A file that takes no more is given up, with ``failure`` set. The workload must not notice:
         it goes on, and what was written before still reads.
         """
-        if self.failure:
+        if self.failure or not records:
             return
         try:
+            writer = self._writer or self._begin()
             for record in records:
-                self._write(record)
+                writer.write(record)
+                self._count(record)
             self._file.flush()
         except OSError as error:
             self._give_up(error)
@@ -134,13 +136,11 @@ class Output:
         hint = "--force overwrites it" if isinstance(error, FileExistsError) else ""
         return ParedownError(f"cannot write {escape_name(self.path)}: {error.strerror}", hint=hint)
 
-    def _write(self, record: Record) -> None:
-        if self._writer is None:
-            with contextlib.suppress(OSError):  # a device or a pipe has no length
-                self._file.truncate(0)
-            self._writer = TraceWriter(self._file)
-        self._writer.write(record)
-        self._count(record)
+    def _begin(self) -> TraceWriter:
+        with contextlib.suppress(OSError):  # a device or a pipe has no length
+            self._file.truncate(0)
+        self._writer = TraceWriter(self._file)
+        return self._writer
 
     def _count(self, record: Record) -> None:
         if isinstance(record, File):

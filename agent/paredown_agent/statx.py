@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from ctypes import c_char_p, c_int, c_uint, c_void_p
 from typing import NamedTuple
 
 _AT_EMPTY_PATH = 0x1000  # fcntl.h
@@ -19,8 +18,9 @@ _WANTED_UNIQUE = _WANTED | _MNT_ID_UNIQUE
 _FIELDS = struct.Struct("=I12xI8xHxxQQ48xqI4xqI4x8xIIQ")
 _Buffer = ctypes.c_char * 256
 
+# Without argtypes, whose checks take as long as the system call: they are int, char *, int,
+# unsigned int and a structure.
 _statx = ctypes.CDLL(None, use_errno=True).statx
-_statx.argtypes = [c_int, c_char_p, c_int, c_uint, c_void_p]
 
 
 class Status(NamedTuple):

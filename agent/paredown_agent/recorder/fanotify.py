@@ -236,18 +236,17 @@ class FanotifyRecorder(SessionKeeper):
         self._held.clear()
 
     def _use(self, event: Event, caller: Caller, records: list[Record]) -> None:
-        status = statx.status(event.fd)
-        found = self._paths.find(event.fd, status, (event.pid, caller.known.leader))
+        status, known = statx.status(event.fd), caller.known
+        found = self._paths.find(event.fd, status, (event.pid, known.leader))
         if not found:
             records.append(self._loss("path longer than 4095 bytes", 1))
         for how in self._hows(event, status, caller, found):
             exe = self._attribution.exe(event, caller, found, how)
-            records += [
-                self._file(path, how, status, caller.known, exe)
-                for path in found
-                if self._seen.add((caller.known.id, path.path, how, exe))
-            ]
-        self._ignore(event, status, caller.known)
+            for path in found:
+                key = (known.id, path.path, how, exe)
+                if self._seen.add(key):
+                    records.append(self._file(path, how, status, known, exe))
+        self._ignore(event, status, known)
 
     def _hows(
         self, event: Event, status: statx.Status, caller: Caller, found: Sequence[FoundPath]
@@ -306,8 +305,13 @@ class FanotifyRecorder(SessionKeeper):
 
 def _may_be_library(status: statx.Status, found: Sequence[FoundPath]) -> bool:
     """Other files are not read: that takes time, and wakes disks for what nobody else reads."""
-    executable = bool(status.mode & 0o111) or any(".so" in path.path for path in found)
-    return executable and stat.S_ISREG(status.mode)
+    if not status.mode & 0o111:
+        for path in found:
+            if ".so" in path.path:
+                break
+        else:
+            return False
+    return stat.S_ISREG(status.mode)
 
 
 def _before_exec(batch: Sequence[Event]) -> dict[int, int]:

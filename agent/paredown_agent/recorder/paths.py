@@ -90,10 +90,13 @@ class Paths:
                 raise
             return ()
         mount = self._mounts.get(status.mount)
+        deleted = name.endswith(DELETED)
+        if mount is not None and mount.root == mount.mount_point == "/" and not deleted:
+            return (FoundPath(name),)  # as nearly always: a container's root
         if mount is None or not _holds(mount, name, certain=status.unique):
             mount = self._ask(fd, status, pids) or self._recall(fd, status, name)
         root = self._roots.get(status.mount)
-        if not name.endswith(DELETED):
+        if not deleted:
             return (_place(mount, root, name),)
         return tuple(_place(mount, root, reading) for reading in _readings(name, status.links))
 
@@ -178,8 +181,6 @@ def _readings(name: str, links: int) -> tuple[str, ...]:
 
 
 def _place(mount: Mount | None, root: str | None, name: str) -> FoundPath:
-    if mount is not None and mount.root == mount.mount_point == "/":
-        return FoundPath(name)
     if mount is not None and _is_at(mount, name):
         return FoundPath(path_in_superblock(mount, name))
     root = root if mount is None else mount.root
