@@ -8,6 +8,7 @@
 
 #define FMODE_WRITE 2
 #define FMODE_PATH (1 << 14)
+#define MAX_FD 0x7fffffff
 
 #define OVERLAY_MAGIC 0x794c7630 /* include/uapi/linux/magic.h */
 
@@ -117,6 +118,18 @@ static void use_file(__u32 pid, const struct task *state, struct dentry *dentry,
 
 	look(&place, dentry);
 	use_place(pid, state, &place, dentry, use);
+}
+
+/* The open file of that number, 0 if there is none. */
+static struct file *open_file(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file *file, **slot;
+
+	if (fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	slot = BPF_CORE_READ(table, fd);
+	return bpf_probe_read_kernel(&file, sizeof(file), slot + fd) ? 0 : file;
 }
 
 /* What names a program for the length of a recording; user space learns its path once. */

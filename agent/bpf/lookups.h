@@ -39,23 +39,11 @@ static int is_wanted(const struct call *call, __s64 result)
 	return config.lookups & WANT_MISSING;
 }
 
-static struct dentry *descriptor_dentry(struct task_struct *task, __u32 fd)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file *file, **slot;
-
-	if (fd >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	slot = BPF_CORE_READ(table, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot + fd) || !file)
-		return 0;
-	return BPF_CORE_READ(file, f_path.dentry);
-}
-
 /* Where the name that begins so counts from. */
 static struct dentry *base_of(struct task_struct *task, struct pt_regs *regs, __u32 abi,
 			      const struct call *call, char first)
 {
+	struct file *file;
 	int fd = AT_FDCWD;
 
 	if (first == '/')
@@ -64,7 +52,8 @@ static struct dentry *base_of(struct task_struct *task, struct pt_regs *regs, __
 		fd = call_argument(regs, abi, call->directory);
 	if (fd == AT_FDCWD)
 		return BPF_CORE_READ(task, fs, pwd.dentry);
-	return descriptor_dentry(task, fd);
+	file = open_file(task, fd);
+	return file ? BPF_CORE_READ(file, f_path.dentry) : 0;
 }
 
 /* Word by word; there are zeroes behind the end. */

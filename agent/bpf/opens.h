@@ -9,23 +9,17 @@
 SEC("tracepoint")
 int opened(struct syscall_exit *ctx)
 {
-	struct task_struct *task;
-	__u32 fd = ctx->result, pid, mode;
 	struct task *state;
-	struct fdtable *table;
-	struct file *file, **slot;
+	struct file *file;
+	__u32 pid, mode;
 
 	if (ctx->result < 0)
 		return 0;
 	state = current_task(&pid);
 	if (!state)
 		return 0;
-	task = (void *)bpf_get_current_task();
-	table = BPF_CORE_READ(task, files, fdt);
-	if (fd >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	slot = BPF_CORE_READ(table, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot + fd) || !file)
+	file = open_file((void *)bpf_get_current_task(), ctx->result);
+	if (!file)
 		return 0;
 	mode = BPF_CORE_READ(file, f_mode);
 	if (mode & FMODE_PATH)

@@ -5,6 +5,7 @@
  * Helpers and map types are those of Linux 5.10; what is newer stands in programs of its own that
  * are loaded where the kernel has it.
  */
+#include "again.h"
 #include "calls.h"
 #include "capabilities.h"
 #include "loader.h"

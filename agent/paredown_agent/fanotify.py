@@ -90,7 +90,7 @@ class Group:
 
         Returns whether it was not marked before. A mark ends with its superblock.
         """
-        anew = not self._is_marked(directory)
+        anew = not self.is_marked(directory)
         try:
             self._mark(_FAN_MARK_ADD | _FAN_MARK_FILESYSTEM, mask, directory)
         except OSError as error:
@@ -98,6 +98,15 @@ class Group:
                 f"cannot watch a filesystem by fanotify: {error.strerror}", hint=_hint(error)
             ) from error
         return anew
+
+    def is_marked(self, directory: int) -> bool:
+        """Say whether the superblock of an open directory is marked already."""
+        # Taking off what no mark here has changes nothing, and tells whether there is one.
+        try:
+            self._mark(_FAN_MARK_REMOVE | _FAN_MARK_FILESYSTEM, _FAN_ACCESS, directory)
+        except OSError:
+            return False
+        return True
 
     def unmark_superblock(self, directory: int, mask: int) -> None:
         """Report ``mask``, all that was asked for, no more for the superblock of a directory."""
@@ -149,14 +158,6 @@ class Group:
         if _fanotify_mark(self.fd, flags, c_uint64(mask), fd, None) < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
-
-    def _is_marked(self, directory: int) -> bool:
-        """Taking off what no mark here has changes nothing, and tells whether there is one."""
-        try:
-            self._mark(_FAN_MARK_REMOVE | _FAN_MARK_FILESYSTEM, _FAN_ACCESS, directory)
-        except OSError:
-            return False
-        return True
 
     def _probe_ignore(self) -> int:
         probe = os.memfd_create("probe")

@@ -80,7 +80,7 @@ class Object:
     def __init__(self, path: Path, types: Path | None = None) -> None:
         """``types``: where the kernel's BTF is; by default the running kernel's own."""
         self._lib = _library()
-        self._links: list[c_void_p] = []
+        self._links: list[tuple[str, c_void_p]] = []
         options = _OpenOptions(size=ctypes.sizeof(_OpenOptions))
         options.types = None if types is None else os.fsencode(types)
         self._handle = self._pointer(
@@ -121,14 +121,13 @@ class Object:
 
     def attach(self, program: str) -> None:
         """Attach ``program`` where its section says."""
-        link = self._lib.bpf_program__attach(self._program(program))
-        self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
+        self._keep(program, self._lib.bpf_program__attach(self._program(program)))
 
     def attach_event(self, program: str, event: int) -> None:
         """Attach ``program`` to a perf event, one of several perhaps; takes the descriptor."""
         link = self._lib.bpf_program__attach_perf_event(self._program(program), event)
         try:
-            self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
+            self._keep(program, link)
         except ParedownError:
             os.close(event)
             raise
@@ -136,12 +135,18 @@ class Object:
     def attach_cgroup(self, program: str, cgroup: int) -> None:
         """Attach ``program`` to an open directory of cgroup2 and what lies below."""
         link = self._lib.bpf_program__attach_cgroup(self._program(program), cgroup)
-        self._links.append(self._pointer(f"cannot attach BPF program {program}", link))
+        self._keep(program, link)
 
     def detach(self) -> None:
         """Detach every program."""
         while self._links:
-            self._lib.bpf_link__destroy(self._links.pop())
+            self._lib.bpf_link__destroy(self._links.pop()[1])
+
+    def detach_one(self, program: str) -> None:
+        """Detach ``program`` alone."""
+        for each in [each for each in self._links if each[0] == program]:
+            self._lib.bpf_link__destroy(each[1])
+            self._links.remove(each)
 
     def close(self) -> None:
         """Detach, and give everything back; a second call does nothing."""
@@ -153,6 +158,10 @@ class Object:
     def _program(self, name: str) -> c_void_p:
         found = self._lib.bpf_object__find_program_by_name(self._handle, name.encode())
         return self._pointer(f"cannot find BPF program {name}", found)
+
+    def _keep(self, program: str, link: int | None) -> None:
+        what = f"cannot attach BPF program {program}"
+        self._links.append((program, self._pointer(what, link)))
 
     def _map(self, name: str) -> c_void_p:
         found = self._lib.bpf_object__find_map_by_name(self._handle, name.encode())

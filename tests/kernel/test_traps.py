@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import platform
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from fixture_types import Require
 from paredown_agent.libbpf import Object
-from paredown_agent.recorder import fanotify
+from paredown_agent.recorder import fanotify, startup
 from paredown_agent.recorder.base import Clock, Recorder
+from paredown_agent.recorder.programs import Programs
 from paredown_agent.recorder.registry import RECORDERS
-from paredown_schemas.trace import Loss
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.trace import Loss, Record, SessionKind
 from recording import PATIENCE, files, follow, paths, run, settle, shell, start, watch
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -186,3 +189,150 @@ def test_a_leased_file_holds_up_nobody(fanotify_recorder: Recorder, root: Path) 
     assert told or "/etc/fstab" in paths(records)
     process.kill()
     process.communicate()
+
+
+# Waits for a line, opens files in the root, and becomes the program that it is given.
+RUNTIME = """
+import os, sys
+os.mkdir(sys.argv[1] + "/opt/up")
+sys.stdin.readline()
+os.chroot(sys.argv[1])
+for path in ("/etc/shells", "/etc/issue", "/etc"):
+    os.close(os.open(path, os.O_RDONLY))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+SYSTEM_CALLS = "tp_name:\tsys_exit"
+
+
+def runtime(root: Path, *command: str) -> subprocess.Popen[bytes]:
+    """Return one that waits."""
+    process = start([sys.executable, "-c", RUNTIME, str(root), *command])
+    while not (root / "opt/up").exists():
+        time.sleep(0.02)
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Let it go on, and wait for it without reading what was recorded."""
+    process.communicate(b"\n")
+    assert process.returncode == 0
+
+
+def attached(to: str) -> int:
+    """Return how many of this process's BPF links are attached there."""
+    found = 0
+    for info in Path("/proc/self/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            found += to in info.read_text("ascii")
+    return found
+
+
+def below_etc(records: Sequence[Record]) -> dict[str, set[str | None]]:
+    """Return who used what there."""
+    found: dict[str, set[str | None]] = {}
+    for file in files(records):
+        if file.path.startswith("/etc/"):
+            found.setdefault(file.path, set()).add(file.exe)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["container", "command"])
+def test_what_a_container_opens_again_is_its_own(
+    recorder: Recorder, root: Path, kind: SessionKind
+) -> None:
+    """Fanotify makes one event of two equal ones while nobody has read the first."""
+    process = runtime(root, "/bin/cat", "/etc/issue", "/etc/debian_version")
+    if kind == "command":
+        recorder.adopt(process.pid, kind)
+    watch(recorder, root)
+    end(process)
+    records = [*recorder.drain(), *recorder.finish()]
+    found = below_etc(records)
+    assert {"/etc/issue", "/etc/debian_version"} <= set(found)
+    assert "/etc/shells" not in found
+    assert "/usr/bin/cat" in found["/etc/issue"]
+    assert set().union(*found.values()) <= {"/usr/bin/cat", None}
+    assert not losses(records)
+
+
+def test_what_may_be_either_is_the_containers(
+    root: Path, require: Require, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel lets nobody look again."""
+    require(fanotify.probe().works, fanotify.probe().why)
+    attach = Programs.attach
+
+    def refuse(self: Programs, program: str) -> None:
+        if program == "opened_again":
+            raise ParedownError("cannot attach")
+        attach(self, program)
+
+    monkeypatch.setattr(Programs, "attach", refuse)
+    recorder = fanotify.FanotifyRecorder(Clock())
+    try:
+        watch(recorder, root)
+        end(runtime(root, "/bin/cat", "/etc/issue"))
+        found = below_etc([*recorder.drain(), *recorder.finish()])
+    finally:
+        recorder.close()
+    assert found["/etc/issue"] == found["/etc/shells"] == {None}
+
+
+def test_system_calls_are_looked_at_while_a_container_starts_only(
+    fanotify_recorder: Recorder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert attached(SYSTEM_CALLS) == 1
+    process = start(shell(root, "cat; cat /etc/issue"))
+    while not paths(fanotify_recorder.drain(), "exec"):
+        time.sleep(0.02)
+    settle(fanotify_recorder)
+    assert attached(SYSTEM_CALLS) == 0
+    watch(fanotify_recorder, root)  # it is not new
+    assert attached(SYSTEM_CALLS) == 0
+    process.communicate()
+    # Nor for long where nothing starts.
+    monkeypatch.setattr(startup, "_PATIENCE", 100_000_000)
+    other = fanotify.FanotifyRecorder(Clock())
+    watch(other, root)
+    assert attached(SYSTEM_CALLS) == 1
+    settle(other)
+    assert attached(SYSTEM_CALLS) == 0
+    other.close()
+
+
+def test_a_failed_exec_makes_nothing_before_it_a_runtimes(watching: Recorder, root: Path) -> None:
+    """Where it is read apart from the exec that began the session."""
+    (root / "opt/no-program").write_text("#!/nowhere\n", "ascii")
+    (root / "opt/no-program").chmod(0o755)
+    names = [f"/opt/file{number}" for number in range(400)]
+    for name in names:
+        (root / name[1:]).touch()
+    script = (
+        'for (0..399) { open F, "</opt/file$_" or die; close F } exec {"/opt/no-program"} "x"; 1'
+    )
+    process = start(["chroot", str(root), "perl", "-e", script])
+    process.communicate()
+    records = [*watching.drain(), *watching.finish()]
+    assert not {*names} - paths(records)
+    assert not losses(records)
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_use_by_either_of_two_programs_is_nobodys_for_certain(
+    watching: Recorder, root: Path, read: bool
+) -> None:
+    """A process execs and opens the same files again, with its start read or not."""
+    (root / "opt/written").touch()
+    script = (
+        "exec 3>>/opt/written; read line; exec 3>&-; read line </etc/issue || true;"
+        "exec cat /etc/issue /opt/written"
+    )
+    process = start(["chroot", str(root), "sh", "-euc", script])
+    records = settle(watching) if read else []
+    end(process)
+    records += [*watching.drain(), *watching.finish()]
+    for path in ("/etc/issue", "/opt/written"):
+        users = {f.exe for f in files(records) if f.path == path}
+        certain = {"/usr/bin/dash", "/usr/bin/cat"}
+        merged = {None} if path == "/etc/issue" or not read else {None, "/usr/bin/dash"}
+        assert users == (merged if watching.name == "fanotify" else certain)

@@ -29,7 +29,8 @@ _TRAMPOLINES: Mapping[str, Sequence[str]] = MappingProxyType(
         "exec_looks": ("security_bprm_check",),
     }
 )
-_OPTIONAL = (_LOADER, _LOADER_IN_LIST, _CALL, *_TRAMPOLINES)
+AGAIN = "opened_again"  # which recorder/startup.py attaches
+_OPTIONAL = (_LOADER, _LOADER_IN_LIST, _CALL, AGAIN, *_TRAMPOLINES)
 _OTHERS = "the recorders fanotify and ebpf-tracepoints do without"
 _ROOT = "do_file_open_root"
 
@@ -65,6 +66,7 @@ class Attachment:
         self._calls = _existing(attach.calls) if attach.calls else ()
         self._targets: dict[str, str] = {}
         self._programs = list(_SESSIONS)
+        self._kept = [] if attach.files else [AGAIN]
         self.root_arguments = 0
         if attach.files and attach.typed:
             with contextlib.closing(KernelTypes()) as types:
@@ -78,7 +80,7 @@ class Attachment:
 
     def prepare(self, program: Object) -> None:
         """Choose what is loaded."""
-        wanted = {*self._programs, *([_CALL] if self._calls else [])}
+        wanted = {*self._programs, *self._kept, *([_CALL] if self._calls else [])}
         for name in _OPTIONAL:
             if name not in wanted:
                 program.leave_out(name)

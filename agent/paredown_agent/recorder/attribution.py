@@ -42,7 +42,11 @@ class _ExecOpen(NamedTuple):
 
 
 class Attribution:
-    """Remembers what execs opened, as far as it takes to tell programs apart."""
+    """Remembers what execs opened, as far as it takes to tell programs apart.
+
+    Equal events are one, in the place of the first, until it is read: a process that reads its next
+    program's file, then others, and then execs it, has the others taken for the next program's.
+    """
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -66,6 +70,9 @@ class Attribution:
         if event.mask & FAN_OPEN_EXEC:
             return False
         began = early and state.previous_exe == 0 and state.since > self.empty
+        opened = self._opens.get(event.pid)
+        if opened is not None and opened.since == state.since:
+            began = False  # its program was opened before: what it opens later it has failed to run
         return state.exe == 0 or (began and caller.known.kind != "injected")
 
     def exec_use(self, pid: int, caller: Caller, head: bytes, found: Sequence[FoundPath]) -> How:

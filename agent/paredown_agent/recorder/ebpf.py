@@ -12,45 +12,24 @@ when its interpreter opens it, and as something read.
 from __future__ import annotations
 
 import dataclasses
-import re
-import stat
 from collections.abc import Sequence
 
 from paredown_agent.recorder import attach
 from paredown_agent.recorder.also import Also
 from paredown_agent.recorder.attach import AttachSet
 from paredown_agent.recorder.base import Clock, Probe
-from paredown_agent.recorder.classify import file_kind
-from paredown_agent.recorder.messages import (
-    EVENT_FILE,
-    USE_EXEC,
-    USE_INTERPRETER,
-    USE_LOADER,
-    USE_READ,
-    USE_SCRIPT,
-    USE_WRITE,
-    Event,
-)
+from paredown_agent.recorder.messages import EVENT_FILE, Event
 from paredown_agent.recorder.paths import Paths
 from paredown_agent.recorder.programs import Programs
 from paredown_agent.recorder.seen import Seen
 from paredown_agent.recorder.sessions import SessionKeeper, Sessions
+from paredown_agent.recorder.told import told_file
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.trace import File, How, Loss, Record
+from paredown_schemas.trace import File, Loss, Record
 
 _RING = 1 << 25  # some 180,000 new files that nobody has had time to read of
 _AT_ONCE = 1024
 _MAX_SEEN = 1 << 18
-_USES: dict[int, How] = {
-    USE_EXEC: "exec",
-    USE_SCRIPT: "script",
-    USE_INTERPRETER: "interpreter",
-    USE_LOADER: "loader",
-    USE_READ: "read",
-    USE_WRITE: "write",
-}
-# The file may be gone by now, and is never opened: its name has to do.
-_LIBRARY = re.compile(r"\.so(\.[0-9][^/]*)?\Z")
 
 
 class EbpfRecorder(SessionKeeper):
@@ -109,32 +88,9 @@ class EbpfRecorder(SessionKeeper):
 
     def _file(self, event: Event) -> list[File]:
         known = self._sessions.get(event.session)
-        exe, how = self._sessions.exe(event.exe), _how(event)
-        if known is None or not self._seen.add((known.id, event.path, how, exe)):
-            return []
-        return [
-            File(
-                path=event.path,
-                how=how,
-                kind=file_kind(event.mode),
-                session=known.id,
-                exe=exe,
-                time=self._clock.since(event.time),
-                size=event.size,
-                mtime=event.mtime,
-                device=event.device,
-                inode=event.inode,
-                truncated=event.truncated,
-                held=False,
-            )
-        ]
-
-
-def _how(event: Event) -> How:
-    if stat.S_ISDIR(event.mode):
-        return "directory"
-    how = _USES[event.use]
-    return "library" if how == "read" and _LIBRARY.search(event.path) else how
+        file = known and told_file(event, known.id, self._sessions.exe(event.exe), self._clock)
+        new = file and self._seen.add((file.session, file.path, file.how, file.exe))
+        return [file] if file and new else []
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

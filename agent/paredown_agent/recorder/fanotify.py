@@ -31,12 +31,20 @@ from paredown_agent.recorder.attach import SESSIONS
 from paredown_agent.recorder.attribution import EXEC_TIME, Attribution, Caller
 from paredown_agent.recorder.base import Clock, Probe
 from paredown_agent.recorder.classify import file_kind, open_use, read_head
+from paredown_agent.recorder.messages import EVENT_FILE, EVENT_PROGRAM
 from paredown_agent.recorder.paths import FoundPath, Paths
 from paredown_agent.recorder.programs import Programs
 from paredown_agent.recorder.seen import LOOKS, Looks, Seen
-from paredown_agent.recorder.sessions import Known, SessionKeeper, Sessions
+from paredown_agent.recorder.sessions import (
+    Known,
+    SessionKeeper,
+    Sessions,
+    superblock_device,
+)
+from paredown_agent.recorder.startup import Startup
+from paredown_agent.recorder.told import told_file
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.trace import File, How, Loss, Record
+from paredown_schemas.trace import File, How, Loss, Record, SessionKind
 
 _MASK = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_WRITE | FAN_ONDIR
 _QUEUE = 262144
@@ -90,6 +98,7 @@ class FanotifyRecorder(SessionKeeper):
         self._poll.register(self._group.fd, select.EPOLLIN)
         self._poll.register(self._programs.fileno(), select.EPOLLIN)
         self._seen = Seen(_SEEN)
+        self._startup = Startup(self._programs)
         self._held: list[tuple[int, Event]] = []
         self._attribution = Attribution(self._sessions)
         self._callers: dict[int, Caller | None] = {}  # of one batch
@@ -101,12 +110,22 @@ class FanotifyRecorder(SessionKeeper):
     def watch(self, directory: int) -> bool:
         """See ``Recorder``."""
         self._sessions.watch(directory)
+        if not self._group.is_marked(directory):
+            self._startup.expect(superblock_device(directory))
         return self._group.mark_superblock(directory, _MASK)
 
     def unwatch(self, directory: int) -> None:
         """See ``Recorder``."""
         self._group.unmark_superblock(directory, _MASK)
+        self._startup.cancel(superblock_device(directory))
         self._sessions.unwatch(directory)
+
+    def adopt(self, pid: int, kind: SessionKind) -> int:
+        """See ``Recorder``."""
+        session = super().adopt(pid, kind)
+        if kind == "container":
+            self._startup.cancel(os.stat(f"/proc/{pid}/root").st_dev)
+        return session
 
     def fileno(self) -> int:
         """See ``Recorder``."""
@@ -118,6 +137,7 @@ class FanotifyRecorder(SessionKeeper):
         for _ in range(_BATCHES):
             if not self._read_batch(records):
                 break
+        self._startup.turn(self._attribution.empty)
         self._sessions.look_at_ends()
         records += self._sessions.records()
         records += self._losses()
@@ -130,7 +150,7 @@ class FanotifyRecorder(SessionKeeper):
         while self._read_batch(records):
             pass
         self._programs.detach()
-        self._sessions.take(self._programs.events())
+        self._take_told(records)
         self._sessions.conclude()
         records += self._sessions.records()
         self._close_held()
@@ -155,8 +175,7 @@ class FanotifyRecorder(SessionKeeper):
             records.append(self._loss(f"fanotify event: {error.strerror}", 1))
             return True
         # After the batch: whoever caused its events is known by now, unless still inside exec.
-        self._sessions.take(self._programs.events())
-        records += self._sessions.records()
+        self._take_told(records)
         self._callers.clear()
         if self._held:
             for event in self._release_held(before):
@@ -168,6 +187,24 @@ class FanotifyRecorder(SessionKeeper):
             self._catch_up(before, records)
             return False
         return True
+
+    def _take_told(self, records: list[Record]) -> None:
+        """What the kernel side told; files only where fanotify may have merged two events."""
+        events = self._programs.events()
+        self._sessions.take(events)
+        records += self._sessions.records()
+        for event in events:
+            known = self._sessions.get(event.session)
+            if known is None:
+                continue
+            if event.kind == EVENT_FILE:
+                file = told_file(event, known.id, self._sessions.exe(event.exe), self._clock)
+                if self._seen.add((known.id, file.path, file.how, file.exe)):
+                    records.append(file)
+            elif event.kind == EVENT_PROGRAM:
+                device = self._sessions.superblock(known.id)
+                if device is not None or known.kind == "command":
+                    self._startup.began(device, event.time)
 
     def _catch_up(self, now: int, records: list[Record]) -> None:
         """The queue is empty."""
@@ -188,10 +225,15 @@ class FanotifyRecorder(SessionKeeper):
         try:
             if caller is None:
                 self._unknown += 1
-            elif not self._attribution.is_setup(event, caller, early=early):
+            elif not self._is_setup(event, caller, early=early):
                 self._use(event, caller, records)
         finally:
             os.close(event.fd)
+
+    def _is_setup(self, event: Event, caller: Caller, *, early: bool) -> bool:
+        """What the container opened again has been told by then, if that is seen at all."""
+        early = early and self._startup.sees(self._sessions.superblock(caller.known.id))
+        return self._attribution.is_setup(event, caller, early=early)
 
     def _caller(self, pid: int) -> Caller | None:
         """Each process is asked for once in a batch."""

@@ -144,6 +144,14 @@ class Programs:
         """Return how many processes of sessions have ended; ``find`` knows the last thousands."""
         return self._count(_EXITS)
 
+    def attach(self, program: str) -> None:
+        """Attach one that was loaded for later; raises ParedownError."""
+        self._object.attach(program)
+
+    def detach_one(self, program: str) -> None:
+        """Detach one alone."""
+        self._object.detach_one(program)
+
     def detach(self) -> None:
         """Stop; what has been told already can still be read."""
         self._object.detach()
