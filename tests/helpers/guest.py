@@ -36,7 +36,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 _CARRIED = ("agent", "schemas", "tests", "scripts", "pyproject.toml")
 _EXCHANGE = 256 << 20  # bytes; sparse
 _BOOT = (
-    "console=ttyS0 quiet panic=-1 audit=0 mitigations=off root=PARTUUID=00000001-01 rootwait rw"
+    "console=ttyS0 quiet panic=-1 no_timer_check audit=0 mitigations=off root=PARTUUID=00000001-01"
+    " rootwait rw"
     " init=/bin/sh -- /etc/guest-init"
 )
 _LIBRARY = "/usr/lib/python3/dist-packages"
