@@ -2,6 +2,13 @@
 
 libbpf maps all of a ring, twice, and every page of that counts as resident. Here just what is being
 read is mapped, so that a ring may be large without the agent being it.
+
+The order of reads and writes that libbpf takes from load-acquire and store-release is made by
+letting go of a lock and taking it again. That a release is ordered before what follows it in
+program order and is an acquire, what came before it ahead of both, and what comes later behind, is
+Armv8's memory model; locks in CPython are such ones (sem_post() and sem_wait() of glibc and musl,
+or sequentially consistent exchanges from 3.13 on). Positions and lengths are aligned words, which
+ctypes copies in one load or store. x86 alone has run this: it needs none but the compiler's order.
 """
 
 from __future__ import annotations
@@ -10,15 +17,14 @@ import ctypes
 import functools
 import mmap
 import os
-import sys
 import threading
-from ctypes import c_int, c_long, c_size_t, c_uint64, c_void_p
+from ctypes import c_int, c_long, c_size_t, c_uint32, c_uint64, c_void_p
 
 _PAGE = mmap.PAGESIZE
 _WINDOW = 1 << 18
 _FAILED = c_void_p(-1).value
-# include/uapi/linux/bpf.h: BPF_RINGBUF_BUSY_BIT, _HDR_SZ; our programs discard no message.
-_BUSY, _HEADER = 1 << 31, 8
+# include/uapi/linux/bpf.h: BPF_RINGBUF_BUSY_BIT, _DISCARD_BIT, _HDR_SZ
+_BUSY, _DISCARD, _HEADER = 1 << 31, 1 << 30, 8
 
 
 class RingBuffer:
@@ -36,24 +42,35 @@ class RingBuffer:
             _map(fd, _PAGE, mmap.PROT_READ, _PAGE),
         ]
         self._read, self._written = (c_uint64.from_address(page) for page in self._pages)
-        self._barrier = threading.Lock()
+        self._lock = threading.Lock()
+        self._lock.acquire()
 
     def read(self, limit: int) -> list[bytes]:
         """Return waiting messages in order, up to ``limit`` of them; never blocks."""
         found: list[bytes] = []
-        while len(found) < limit and (batch := self._window(limit - len(found))):
+        while len(found) < limit and (batch := self._window(limit - len(found))) is not None:
             found += batch
         return found
+
+    def waiting(self) -> bool:
+        """Say whether there is more, be it still being written."""
+        return bool(self._written.value != self._read.value)
 
     def close(self) -> None:
         """Unmap it; a second call does nothing."""
         while self._pages:
             _libc().munmap(self._pages.pop(), _PAGE)
 
-    def _window(self, limit: int) -> list[bytes]:
+    def _barrier(self) -> None:
+        self._lock.release()
+        self._lock.acquire()
+
+    def _window(self, limit: int) -> list[bytes] | None:
+        """Return none where nothing is to be read now; a list may lack what was discarded."""
         waiting = self._written.value - self._read.value
         if not waiting:
-            return []
+            return None
+        self._barrier()
         start = self._read.value & (self._size - 1)
         begin = start & -_PAGE
         length = min(start - begin + waiting, _WINDOW)
@@ -61,24 +78,27 @@ class RingBuffer:
         data = _map(self._fd, length, mmap.PROT_READ, 2 * _PAGE + begin)
         try:
             places, end = _whole(data, start - begin, length, limit)
-            # No message is read before the bit that says that it is whole.
-            with self._barrier:
-                batch = [ctypes.string_at(data + at, size) for at, size in places]
+            self._barrier()
+            batch = [ctypes.string_at(data + at, size) for at, size in places]
+            self._barrier()
         finally:
             _libc().munmap(data, length)
-        self._read.value += end - (start - begin)
-        return batch
+        read = end - (start - begin)
+        self._read.value += read
+        return batch if read else None
 
 
 def _whole(data: int, at: int, length: int, limit: int) -> tuple[list[tuple[int, int]], int]:
-    """Return where messages lie that were written to their end, and where the next one begins."""
+    """Return where messages lie that were written to their end, and where what follows begins."""
     places: list[tuple[int, int]] = []
     while len(places) < limit and at + _HEADER <= length:
-        size = int.from_bytes(ctypes.string_at(data + at, 4), sys.byteorder)
+        head = c_uint32.from_address(data + at).value
+        size = head & ~_DISCARD
         end = at + _HEADER + size
-        if size & _BUSY or end > length:
+        if head & _BUSY or end > length:
             break
-        places.append((at + _HEADER, size))
+        if not head & _DISCARD:
+            places.append((at + _HEADER, size))
         at = (end + _HEADER - 1) & -_HEADER
     return places, at
 
