@@ -83,7 +83,7 @@ static int was_told(struct seen *seen, __u64 hash)
 	       seen->hashes[3] == hash;
 }
 
-/* Of two that write at once one is forgotten. */
+/* Of two that write at once one is forgotten; each word is one of what was told. */
 static void remember(struct seen *seen, __u64 hash)
 {
 	seen->hashes[3] = seen->hashes[2];

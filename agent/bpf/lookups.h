@@ -130,6 +130,7 @@ int looked_up(struct bpf_raw_tracepoint_args *ctx)
 	if (first) {
 		length = read_name(message, address);
 		if (length < 0) {
+			leave(message);
 			add_one(LOST_NAMES);
 			return 0;
 		}
@@ -137,8 +138,10 @@ int looked_up(struct bpf_raw_tracepoint_args *ctx)
 	}
 	what = mix(hash_name(message, length), exe_key(base));
 	what = mix(what, (__u64)call->lookup << 32 | (result < 0 ? -result : 0));
-	if (is_known(&fact, state, EVENT_LOOKUP, what))
+	if (is_known(&fact, state, EVENT_LOOKUP, what)) {
+		leave(message);
 		return 0;
+	}
 	message->head.use = call->lookup;
 	message->head.size = result < 0 ? result : 0;
 	message->head.mode = first != 0;

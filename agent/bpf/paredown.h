@@ -108,6 +108,7 @@ enum count {
 	LOST_TASKS,           /* the table of processes was full */
 	EXITS,                /* no loss: processes that went to the table of ended ones */
 	LOST_NAMES,           /* what a system call named could not be read */
+	LOST_ROOM,            /* other tasks were in the midst of messages on that CPU */
 	COUNTS,
 };
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from paredown_agent import libbpf
 from paredown_agent.capabilities import GRANT, effective
+from paredown_agent.preemption import preempts
 from paredown_agent.recorder.registry import probe_all
 from paredown_agent.tracepoints import Tracepoints
 from paredown_agent.trampolines import try_ring_buffer, try_trampoline
@@ -96,6 +97,10 @@ def _bpf() -> Iterator[Check]:
     trampoline = _try(try_trampoline)
     hint = "only ebpf-trampolines needs them" if trampoline else ""
     yield Check("trampolines", not trampoline, trampoline or "work", hint)
+    model = (
+        "may preempt itself: auto takes fanotify first" if preempts() else "runs BPF programs whole"
+    )
+    yield Check("preemption", works=True, detail=f"the kernel {model}")
 
 
 def _fanotify() -> Iterator[Check]:

@@ -29,6 +29,15 @@ class _BtfType(ctypes.Structure):
     _fields_ = (("name", c_uint32), ("info", c_uint32), ("type", c_uint32))
 
 
+class _ProgramInfo(ctypes.Structure):
+    """Of include/uapi/linux/bpf.h: struct bpf_prog_info; the kernel fills in what it has."""
+
+    _fields_ = (
+        ("other", c_uint64 * 26),
+        ("recursion_misses", c_uint64),  # since 5.12
+    )
+
+
 class _OpenOptions(ctypes.Structure):
     """Of bpf/libbpf.h: struct bpf_object_open_opts; ``types`` is from 0.6 on."""
 
@@ -61,6 +70,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "btf__free": (None, [c_void_p]),
     "bpf_program__attach_cgroup": (c_void_p, [c_void_p, c_int]),
     "bpf_link__destroy": (c_int, [c_void_p]),
+    "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
     "bpf_map__set_initial_value": (c_int, [c_void_p, c_void_p, c_size_t]),
@@ -81,6 +92,7 @@ class Object:
         """``types``: where the kernel's BTF is; by default the running kernel's own."""
         self._lib = _library()
         self._links: list[tuple[str, c_void_p]] = []
+        self._attached: set[int] = set()  # descriptors of programs
         options = _OpenOptions(size=ctypes.sizeof(_OpenOptions))
         options.types = None if types is None else os.fsencode(types)
         self._handle = self._pointer(
@@ -137,6 +149,20 @@ class Object:
         link = self._lib.bpf_program__attach_cgroup(self._program(program), cgroup)
         self._keep(program, link)
 
+    def skipped(self) -> int:
+        """Return how often the kernel did not run a program that is or was attached.
+
+        It does not while another task is in the midst of that program on the same CPU, which takes
+        a kernel that preempts itself (ca06f55b9002 "Add per-program recursion prevention", 5.12).
+        """
+        total = 0
+        for program in self._attached:
+            info = _ProgramInfo()
+            size = c_uint32(ctypes.sizeof(info))
+            self._lib.bpf_obj_get_info_by_fd(program, ctypes.byref(info), ctypes.byref(size))
+            total += info.recursion_misses
+        return total
+
     def detach(self) -> None:
         """Detach every program."""
         while self._links:
@@ -162,6 +188,7 @@ class Object:
     def _keep(self, program: str, link: int | None) -> None:
         what = f"cannot attach BPF program {program}"
         self._links.append((program, self._pointer(what, link)))
+        self._attached.add(self._lib.bpf_program__fd(self._program(program)))
 
     def _map(self, name: str) -> c_void_p:
         found = self._lib.bpf_object__find_map_by_name(self._handle, name.encode())

@@ -79,6 +79,11 @@ class Also:
         if "capabilities" in asked:
             self._groups.append(_capabilities())
 
+    def refuse_all(self, why: str) -> None:
+        """Record nothing of it, before ``load``: the programs for it do not work here."""
+        for group in list(self._groups):
+            self._refuse(group, why)
+
     def load(self, load: Callable[[Collection[str]], Object]) -> Object:
         """Return the object, loaded with every program here that the kernel takes.
 
@@ -93,7 +98,7 @@ class Also:
                 try:
                     load(group.programs).close()
                 except ParedownError as error:
-                    self._refuse(group, error)
+                    self._refuse(group, str(error))
             return load(self._programs())
 
     def attach(self, loaded: Object) -> None:
@@ -102,7 +107,7 @@ class Also:
             try:
                 group.attach(loaded)
             except ParedownError as error:
-                self._refuse(group, error)
+                self._refuse(group, str(error))
 
     def coverage(self) -> Iterator[Coverage]:
         """Yield what is recorded and what is not, but for what is known at the end only."""
@@ -116,9 +121,9 @@ class Also:
     def _programs(self) -> list[str]:
         return [program for group in self._groups for program in group.programs]
 
-    def _refuse(self, group: Group, error: ParedownError) -> None:
+    def _refuse(self, group: Group, why: str) -> None:
         self._groups.remove(group)
-        self._refused.update(dict.fromkeys(group.what, str(error)))
+        self._refused.update(dict.fromkeys(group.what, why))
 
 
 # Every program that is loaded only where it is wanted.

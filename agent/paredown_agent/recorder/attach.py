@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from paredown_agent.libbpf import KernelTypes, Object
-from paredown_agent.recorder.bcc import BccObject
+from paredown_agent.recorder.bcc import BccObject, check_bcc
 from paredown_agent.tracepoints import Tracepoints
 from paredown_agent.trampolines import try_trampoline
 from paredown_schemas.errors import ParedownError
@@ -40,6 +40,7 @@ class AttachSet:
     """``files``: opens and ELF interpreters are told too; the rest says by what.
 
     ``open`` makes the programs of the compiled object; ``typed`` if that takes the kernel's BTF.
+    ``check`` is what to find out instead where opening takes seconds; it raises ParedownError.
     """
 
     files: bool = False
@@ -47,12 +48,13 @@ class AttachSet:
     trampolines: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     open: Callable[[Path], Object] = Object
     typed: bool = True
+    check: Callable[[], None] | None = None
 
 
 SESSIONS = AttachSet()
 CALLS = AttachSet(files=True, calls=_CALLS)
 TRAMPOLINES = AttachSet(files=True, trampolines=_TRAMPOLINES)
-BCC = AttachSet(files=True, calls=_CALLS, open=BccObject, typed=False)
+BCC = AttachSet(files=True, calls=_CALLS, open=BccObject, typed=False, check=check_bcc)
 
 
 class Attachment:

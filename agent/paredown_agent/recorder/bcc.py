@@ -21,6 +21,7 @@ from typing import Any
 
 from paredown_agent import syscalls
 from paredown_agent.libbpf import Object
+from paredown_agent.trampolines import try_ring_buffer
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
@@ -28,7 +29,7 @@ _PACKAGES = Path("/usr/lib/python3/dist-packages")
 _PARTS = ("paredown.h", "events.h", "paths.h", "processes.h", "files.h", "facts.h", "sessions.h")
 _MAPS = (
     *("events", "counts", "scratch", "tasks", "dead", "watched", "told"),
-    *("facts", "sessions", "programs", "mounts"),
+    *("facts", "programs", "mounts"),
 )
 # As the sections of the object say.
 _RAW_TRACEPOINTS = MappingProxyType(
@@ -46,6 +47,18 @@ _FEATURES = MappingProxyType(
 # include/uapi/linux/bpf.h, perf_event.h
 _RAW_TRACEPOINT_OPEN = 17
 _IOC_ENABLE, _IOC_SET_BPF = 0x2400, 0x40042408
+
+
+def check_bcc() -> None:
+    """Raise ParedownError if something is missing; compiling would take seconds."""
+    _headers()
+    _import_bcc()
+    try:
+        try_ring_buffer()
+    except OSError as error:
+        raise ParedownError(
+            f"cannot make a BPF ring buffer: {error.strerror}", hint="needs Linux 5.8, and CAP_BPF"
+        ) from error
 
 
 class BccObject(Object):
@@ -94,6 +107,7 @@ class BccObject(Object):
             struct.pack("QII", ctypes.addressof(name), self._programs[program], 0)
         )
         self._events.append(self._do(program, "bpf", _RAW_TRACEPOINT_OPEN, attributes, 16))
+        self._attached.add(self._programs[program])
 
     def attach_event(self, program: str, event: int) -> None:
         """See ``Object``."""
@@ -103,6 +117,7 @@ class BccObject(Object):
             fcntl.ioctl(event, _IOC_ENABLE, 0)
         except OSError as error:
             raise ParedownError(f"cannot attach BPF program {program}: {error.strerror}") from error
+        self._attached.add(self._programs[program])
 
     def detach(self) -> None:
         """See ``Object``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from pathlib import Path
@@ -22,10 +23,14 @@ from paredown_schemas.errors import ParedownError
 OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
-_LOSSES = {0: "ring buffer", 1: "process table", 3: "unreadable names"}
+_LOSSES = {0: "ring buffer", 1: "process table", 3: "unreadable names", 4: "message buffers"}
+_SKIPPED, _UNFINISHED = "preempted programs", "unfinished messages"
 _EXITS = 2
 _WATCHED, _WATCH_BEGINS, _WATCH_OVERLAY = 1, 2, 4
+_UNTYPED = "the programs for it take the kernel's BTF"
 _ALL = 1 << 30
+_LAST = 1.0  # seconds for what is being written when the programs are detached
+_PAUSE = 0.001
 
 
 class TaskState(ctypes.Structure):
@@ -68,6 +73,8 @@ class Programs:
     def __init__(self, attach: AttachSet, *, ring: int, also: Also | None = None) -> None:
         _check_host(typed=attach.typed)
         self.also = also or Also()
+        if not attach.typed:
+            self.also.refuse_all(_UNTYPED)
         attachment = Attachment(attach)
         config = _Config(
             secret=int.from_bytes(os.urandom(8), "little"),
@@ -93,7 +100,8 @@ class Programs:
         except BaseException:
             self._object.close()
             raise
-        self._lost = dict.fromkeys(_LOSSES, 0)
+        self._lost: dict[str, int] = {}
+        self._detached = False
         self._counts = (c_uint64 * _possible_cpus())()
 
     def fileno(self) -> int:
@@ -125,20 +133,28 @@ class Programs:
         self._tasks.update(pid, state)
 
     def events(self, most: int = _ALL) -> Sequence[Event]:
-        """Return what the kernel side told since the last call; ``caught_up`` if that is all."""
+        """Return what the kernel side told since the last call; ``caught_up`` if that is all.
+
+        A program that was preempted while it wrote holds up what others wrote after it: at the end
+        it is waited for.
+        """
         read = self._ring.read(most)
+        end = time.monotonic() + _LAST * self._detached
+        while len(read) < most and self._ring.waiting() and time.monotonic() < end:
+            time.sleep(_PAUSE)
+            read += self._ring.read(most - len(read))
         self.caught_up = len(read) < most
         return [read_message(raw) for raw in read]
 
     def losses(self) -> Sequence[tuple[str, int]]:
         """Return what was lost, and how often, since the last call."""
-        found = []
-        for index, where in _LOSSES.items():
-            total = self._count(index)
-            if total > self._lost[index]:
-                found.append((where, total - self._lost[index]))
-                self._lost[index] = total
-        return found
+        totals = {where: self._count(index) for index, where in _LOSSES.items()}
+        totals[_SKIPPED] = self._object.skipped()
+        if self._detached and self._ring.waiting():
+            totals[_UNFINISHED] = 1
+        found = [(where, total - self._lost.get(where, 0)) for where, total in totals.items()]
+        self._lost = totals
+        return [(where, count) for where, count in found if count > 0]
 
     def exits(self) -> int:
         """Return how many processes of sessions have ended; ``find`` knows the last thousands."""
@@ -155,6 +171,7 @@ class Programs:
     def detach(self) -> None:
         """Stop; what has been told already can still be read."""
         self._object.detach()
+        self._detached = True
 
     def close(self) -> None:
         """Give everything back to the kernel."""

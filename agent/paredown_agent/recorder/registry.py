@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
+from paredown_agent.preemption import preempts
 from paredown_agent.recorder import ebpf, fanotify
 from paredown_agent.recorder.also import Also
 from paredown_agent.recorder.base import Clock, Probe, Recorder
@@ -24,11 +25,12 @@ class Kind(Protocol):
         """Load and attach it; raises ParedownError where it does not work."""
 
 
-# In the order in which ``auto`` tries them.
+_SAFE = "fanotify"  # where the kernel preempts itself
+# In the order in which ``auto`` tries them otherwise.
 RECORDERS: Mapping[str, Kind] = MappingProxyType(
     {
         ebpf.TRAMPOLINES.name: ebpf.TRAMPOLINES,
-        "fanotify": fanotify,
+        _SAFE: fanotify,
         ebpf.TRACEPOINTS.name: ebpf.TRACEPOINTS,
         ebpf.BCC.name: ebpf.BCC,
     }
@@ -52,11 +54,17 @@ def choose(name: str, clock: Clock, also: Collection[str] = ()) -> Recorder:
     """
     if name in RECORDERS:
         return RECORDERS[name].open_recorder(clock, Also(also))
-    choices = {AUTO: tuple(RECORDERS), "ebpf": _EBPF}
+    choices = {AUTO: in_order(), "ebpf": _EBPF}
     if name not in choices:
         known = ", ".join((*choices, *RECORDERS))
         raise UsageError(f"cannot use recorder {name!r}: known are {known}")
     return _first(choices[name], clock, also)
+
+
+def in_order() -> tuple[str, ...]:
+    """Return the recorders as ``auto`` tries them here."""
+    first = _SAFE if preempts() else next(iter(RECORDERS))
+    return tuple(sorted(RECORDERS, key=lambda name: name != first))
 
 
 def _first(names: Sequence[str], clock: Clock, also: Collection[str]) -> Recorder:
