@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from paredown_agent.recorder import attach
 from paredown_agent.recorder.also import Also
-from paredown_agent.recorder.attach import AttachSet
+from paredown_agent.recorder.attach import Attachment, AttachSet
 from paredown_agent.recorder.base import Clock, Probe
 from paredown_agent.recorder.messages import EVENT_FILE, Event
 from paredown_agent.recorder.paths import Paths
@@ -101,9 +101,13 @@ class EbpfKind:
     attach: AttachSet
 
     def probe(self) -> Probe:
-        """Say whether it works on this host."""
+        """Say whether it works on this host, as far as can be told quickly."""
         try:
-            self.open_recorder(Clock()).close()
+            if self.attach.check:
+                Attachment(self.attach)
+                self.attach.check()
+            else:
+                self.open_recorder(Clock()).close()
         except ParedownError as error:
             return Probe(works=False, why=str(error), hint=error.hint)
         return Probe(works=True)
