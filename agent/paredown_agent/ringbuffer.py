@@ -22,6 +22,7 @@ from ctypes import c_int, c_long, c_size_t, c_uint32, c_uint64, c_void_p
 
 _PAGE = mmap.PAGESIZE
 _WINDOW = 1 << 18
+_ROOM = 1 << 14  # more than any message takes
 _FAILED = c_void_p(-1).value
 # include/uapi/linux/bpf.h: BPF_RINGBUF_BUSY_BIT, _DISCARD_BIT, _HDR_SZ
 _BUSY, _DISCARD, _HEADER = 1 << 31, 1 << 30, 8
@@ -41,6 +42,7 @@ class RingBuffer:
             _map(fd, _PAGE, mmap.PROT_READ | mmap.PROT_WRITE, 0),
             _map(fd, _PAGE, mmap.PROT_READ, _PAGE),
         ]
+        self._window, self._begin, self._length = 0, 0, 0
         self._read, self._written = (c_uint64.from_address(page) for page in self._pages)
         self._lock = threading.Lock()
         self._lock.acquire()
@@ -48,7 +50,7 @@ class RingBuffer:
     def read(self, limit: int) -> list[bytes]:
         """Return waiting messages in order, up to ``limit`` of them; never blocks."""
         found: list[bytes] = []
-        while len(found) < limit and (batch := self._window(limit - len(found))) is not None:
+        while len(found) < limit and (batch := self._batch(limit - len(found))) is not None:
             found += batch
         return found
 
@@ -58,6 +60,7 @@ class RingBuffer:
 
     def close(self) -> None:
         """Unmap it; a second call does nothing."""
+        self._unmap()
         while self._pages:
             _libc().munmap(self._pages.pop(), _PAGE)
 
@@ -65,27 +68,35 @@ class RingBuffer:
         self._lock.release()
         self._lock.acquire()
 
-    def _window(self, limit: int) -> list[bytes] | None:
+    def _batch(self, limit: int) -> list[bytes] | None:
         """Return none where nothing is to be read now; a list may lack what was discarded."""
         waiting = self._written.value - self._read.value
         if not waiting:
             return None
         self._barrier()
         start = self._read.value & (self._size - 1)
-        begin = start & -_PAGE
-        length = min(start - begin + waiting, _WINDOW)
+        if not self._begin <= start <= self._begin + self._length - min(waiting, _ROOM):
+            self._move(start & -_PAGE)
+        at = start - self._begin
+        places, end = _whole(self._window, at, min(at + waiting, self._length), limit)
+        self._barrier()
+        batch = [ctypes.string_at(self._window + place, size) for place, size in places]
+        self._barrier()
+        self._read.value += end - at
+        return batch if end > at else None
+
+    def _move(self, begin: int) -> None:
+        """Map what begins there; mapping takes longer than reading the few messages of an exec."""
+        self._unmap()
         # The kernel maps the data twice in a row: nothing wraps.
-        data = _map(self._fd, length, mmap.PROT_READ, 2 * _PAGE + begin)
-        try:
-            places, end = _whole(data, start - begin, length, limit)
-            self._barrier()
-            batch = [ctypes.string_at(data + at, size) for at, size in places]
-            self._barrier()
-        finally:
-            _libc().munmap(data, length)
-        read = end - (start - begin)
-        self._read.value += read
-        return batch if read else None
+        length = min(_WINDOW, 2 * self._size - begin)
+        self._window = _map(self._fd, length, mmap.PROT_READ, 2 * _PAGE + begin)
+        self._begin, self._length = begin, length
+
+    def _unmap(self) -> None:
+        if self._length:
+            _libc().munmap(self._window, self._length)
+        self._length = 0
 
 
 def _whole(data: int, at: int, length: int, limit: int) -> tuple[list[tuple[int, int]], int]:
