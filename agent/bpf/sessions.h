@@ -150,7 +150,8 @@ int session_exec(struct bpf_raw_tracepoint_args *ctx)
 	else if (begin_session(pid, &state, task))
 		return 0;
 	tell_mount(pid, &state, task);
-	if (config.files)
+	/* Of a program that is executed by its descriptor fanotify has no event before Linux 6.7. */
+	if (config.files || BPF_CORE_READ(bprm, fdpath))
 		use_file(pid, &state, dentry,
 			 BPF_CORE_READ(bprm, filename) == BPF_CORE_READ(bprm, interp) ?
 				 USE_EXEC : USE_INTERPRETER);

@@ -25,6 +25,7 @@ VERSION = 1
 # include/uapi/linux/fanotify.h
 _CLASS_NOTIF, _MARK_ADD, _MARK_FILESYSTEM, _FAN_OPEN = 0, 1, 0x100, 0x20
 _MARK_IGNORED, _MARK_EVICTABLE = 0x20, 0x200
+_REPORT_FD_ERROR = 0x2000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +130,12 @@ def _fanotify() -> Iterator[Check]:
             os.close(target)
     finally:
         os.close(group)
+    newer = libc.fanotify_init(_CLASS_NOTIF | _REPORT_FD_ERROR, os.O_RDONLY | os.O_CLOEXEC)
+    cause = os.strerror(ctypes.get_errno()) if newer < 0 else "work"
+    hint = "Linux 6.13 or later: without it, files that cannot be told of have no reason"
+    yield Check("fanotify errors of events", newer >= 0, cause, hint if newer < 0 else "")
+    if newer >= 0:
+        os.close(newer)
 
 
 def _recorders() -> Iterator[Check]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import resource
 import struct
@@ -79,7 +80,7 @@ class Group:
 
     def __init__(self, queue: int) -> None:
         with _queue_limit(queue):
-            self.fd = _init()
+            self.fd, self._tells_errors = _init()
         self._ignore_flags = self._probe_ignore()
         self._evictable = bool(self._ignore_flags & _FAN_MARK_EVICTABLE)
         self._pinned = 0
@@ -126,16 +127,24 @@ class Group:
         _fanotify_mark(self.fd, self._ignore_flags, c_uint64(mask), fd, None)
 
     def read(self) -> Sequence[Event]:
-        """Return the waiting events, at most ``batch``; none if none waits.
-
-        Raises:
-            OSError: the kernel lost one event, before Linux 6.13.
-        """
+        """Return the waiting events, at most ``batch``; none if none waits."""
+        if not self._tells_errors:
+            return list(itertools.islice(self._each(), self._batch))
         try:
             raw = os.read(self.fd, self._batch * _METADATA.size)
         except BlockingIOError:
             return ()
         return [Event._make(fields) for fields in _METADATA.iter_unpack(raw)]
+
+    def _each(self) -> Iterator[Event]:
+        """Read one by one: of what is lost only the first of a read is told, before Linux 6.13."""
+        while True:
+            try:
+                yield Event._make(_METADATA.unpack(os.read(self.fd, _METADATA.size)))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                yield Event(0, -(error.errno or errno.EIO), 0)
 
     @property
     def batch(self) -> int:
@@ -173,13 +182,14 @@ class Group:
         return _IGNORE_FLAGS[-1]
 
 
-def _init() -> int:
+def _init() -> tuple[int, bool]:
+    """Return a group's descriptor, and whether its events tell why they have no descriptor."""
     # Without O_NONBLOCK a leased file stalls the reader.
     file_flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     for newer in (_FAN_REPORT_FD_ERROR, 0):
         fd: int = _libc.fanotify_init(_FAN_CLOEXEC | _FAN_NONBLOCK | newer, file_flags)
         if fd >= 0:
-            return fd
+            return fd, bool(newer)
     code = ctypes.get_errno()
     error = OSError(code, os.strerror(code))
     raise ParedownError(f"cannot use fanotify: {error.strerror}", hint=_hint(error))

@@ -169,11 +169,7 @@ class FanotifyRecorder(SessionKeeper):
         """Read and attribute one batch; say whether more may wait."""
         before = time.monotonic_ns()
         self._now = self._clock.since(before)
-        try:
-            batch = self._group.read()
-        except OSError as error:
-            records.append(self._loss(f"fanotify event: {error.strerror}", 1))
-            return True
+        batch = self._group.read()
         # After the batch: whoever caused its events is known by now, unless still inside exec.
         self._take_told(records)
         self._callers.clear()
@@ -189,7 +185,7 @@ class FanotifyRecorder(SessionKeeper):
         return True
 
     def _take_told(self, records: list[Record]) -> None:
-        """What the kernel side told; files only where fanotify may have merged two events."""
+        """What the kernel side told; files only where fanotify has one event of two, or none."""
         events = self._programs.events()
         self._sessions.take(events)
         records += self._sessions.records()
