@@ -32,6 +32,7 @@ from paredown_schemas.trace import (
     Record,
     Syscall,
 )
+from recorders import opened
 from recording import inside, run, settle, shell, start, watch
 
 # It sleeps before it ends: what is mounted where can be asked only while somebody has it mounted.
@@ -49,6 +50,23 @@ mount -t tmpfs none /mnt; test -e /mnt/volume || true; ls /mnt; cat /mnt/none ||
 mkdir /tmp/b; mount --bind /etc/default /tmp/b; test -e /tmp/b/useradd; test -e /tmp/b/no || true
 sleep 0.3
 """
+
+
+@pytest.fixture
+def recorder(recorder: Recorder) -> Recorder:
+    """Of those that record more than files and ids."""
+    if recorder.name == "bcc":
+        pytest.skip("bcc records files and ids alone")
+    return recorder
+
+
+def test_bcc_says_what_it_does_not_record(require: Require) -> None:
+    everything = opened("bcc", require, lambda kind: kind.open_recorder(Clock(), Also(ALSO)))
+    try:
+        coverage = told(everything.drain())
+    finally:
+        everything.close()
+    assert coverage == {"ids": True, "ports": False, **dict.fromkeys(ALSO, False)}
 
 
 def also(name: str, asked: Collection[str]) -> Recorder:

@@ -12,15 +12,20 @@ from paredown_agent.recorder.registry import choose
 from paredown_schemas.trace import Loss
 from recording import files, paths, run, shell, watch
 
-WRITERS, FILES = 12, 150
-# Each has letters of its own, so that a path made of two would be none.
-OPEN_ALL = f"""
+WRITERS, FILES = 12, 100
+# Each has letters of its own, so that a path made of two would be none. Half of them execute, which
+# other programs tell of, and what they execute they do not open.
+USE_ALL = f"""
 for $n (0..{WRITERS - 1}) {{
     next if fork;
     $l = chr(97 + $n);
     chdir "/tmp" or die;
     for (1..14) {{ mkdir $l x 250; chdir $l x 250 or die }}
-    for $f (1..{FILES}) {{ open F, ">", $l x 100 . $f or die; close F }}
+    for $f (1..{FILES}) {{
+        $p = $l x 100 . $f;
+        if ($n % 2) {{ link "/usr/bin/true", $p or die; system {{"./$p"}} $p and die; next }}
+        open F, ">", $p or die; close F
+    }}
     exit;
 }}
 1 while wait > 0;
@@ -36,7 +41,7 @@ def expected() -> set[str]:
 
 
 def test_every_path_is_one_that_was_opened(watching: Recorder, root: Path) -> None:
-    records = [*run(watching, shell(root, f"perl -e '{OPEN_ALL}'")), *watching.finish()]
+    records = [*run(watching, shell(root, f"perl -e '{USE_ALL}'")), *watching.finish()]
     found = {file.path for file in files(records) if file.kind == "file" and "/tmp/" in file.path}
     assert not found - expected()
     lost = [record for record in records if isinstance(record, Loss)]
@@ -48,7 +53,7 @@ def test_auto_takes_a_recorder_that_loses_nothing_by_it(root: Path) -> None:
     recorder = choose("auto", Clock())
     try:
         watch(recorder, root)
-        records = [*run(recorder, shell(root, f"perl -e '{OPEN_ALL}'")), *recorder.finish()]
+        records = [*run(recorder, shell(root, f"perl -e '{USE_ALL}'")), *recorder.finish()]
     finally:
         recorder.close()
     assert not expected() - paths(records)
