@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paredown_agent.recorder.base import Recorder
-from paredown_schemas.trace import File, Record
+from paredown_schemas.trace import File, Record, Session
 
 # Slow machines, such as the guests of the kernel matrix, take longer for what a test waits for.
 PATIENCE = float(os.environ.get("PAREDOWN_PATIENCE", "1"))
@@ -67,6 +67,16 @@ def settle(recorder: Recorder, seconds: float = 0.3) -> list[Record]:
         select.select([recorder.fileno()], [], [], left)
         records += recorder.drain()
     return records
+
+
+def begun(recorder: Recorder) -> list[Record]:
+    """Drain until a session has begun, and for a moment; return the records."""
+    records: list[Record] = []
+    end = time.monotonic() + 10 * PATIENCE
+    while not any(isinstance(record, Session) for record in records):
+        assert time.monotonic() < end, "no session began"
+        records += settle(recorder, 0.05)
+    return [*records, *settle(recorder)]
 
 
 def files(records: Sequence[Record]) -> list[File]:

@@ -14,7 +14,7 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder.base import Recorder
 from paredown_schemas.trace import Coverage, Process, Record, Session
-from recording import PATIENCE, files, follow, paths, run, settle, shell, start, watch
+from recording import PATIENCE, begun, files, follow, paths, run, settle, shell, start, watch
 
 WAITING = "read line; cat /etc/issue"
 
@@ -37,7 +37,7 @@ def first_pid(records: list[Record]) -> int:
 
 def test_what_comes_from_outside_hides_nothing(watching: Recorder, root: Path) -> None:
     container = start(shell(root, WAITING))
-    records = settle(watching)
+    records = begun(watching)
     records += inject(watching, first_pid(records), "cat", "/etc/issue")
     records += inject(watching, first_pid(records), "cat", "/etc/issue")
     assert container.stdin is not None
@@ -64,7 +64,7 @@ def test_whoever_comes_first_the_containers_own_use_is_seen(
 ) -> None:
     """The same program, run by both, and the same file, read by both."""
     container = start(shell(root, "read line; cat /etc/issue; read line; id"))
-    records = settle(watching)
+    records = begun(watching)
     leader = first_pid(records)
     if first == "container":
         step(container)
@@ -91,7 +91,7 @@ def test_what_an_injected_process_leaves_behind_is_still_injected(
 ) -> None:
     """A daemon's parent is the container's first process, as an orphan's of the container is."""
     container = start(shell(root, "read line"))
-    records = settle(watching)
+    records = begun(watching)
     daemon = "setsid sh -c 'sleep 0.4; cat /etc/issue' >/dev/null 2>&1 &"
     records += inject(watching, first_pid(records), "sh", "-c", daemon)
     records += settle(watching, 1.2)
