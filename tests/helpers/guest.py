@@ -155,6 +155,7 @@ def _script(command: Sequence[str], env: Mapping[str, str], images: Sequence[Pat
     exports = {"PAREDOWN_CACHE": "/cache", "PYTHONPATH": "tests/helpers", **env}
     lines = [
         f'printf "/project/schemas\\n/project/agent\\n" >{_LIBRARY}/paredown.pth',
+        "mkdir -p /cache",
         "cp -r cache/ways /cache/",
         *mounts,
         *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
