@@ -49,12 +49,15 @@ def test_every_path_is_one_that_was_opened(watching: Recorder, root: Path) -> No
     assert sum(loss.count or 0 for loss in lost) >= len(expected() - found)
 
 
-def test_auto_takes_a_recorder_that_loses_nothing_by_it(root: Path) -> None:
+def test_auto_takes_a_recorder_that_loses_no_opens_by_it(root: Path) -> None:
     recorder = choose("auto", Clock())
     try:
         watch(recorder, root)
         records = [*run(recorder, shell(root, f"perl -e '{USE_ALL}'")), *recorder.finish()]
     finally:
         recorder.close()
-    assert not expected() - paths(records)
-    assert not [record for record in records if isinstance(record, Loss)]
+    lost = [record for record in records if isinstance(record, Loss)]
+    # A fork or exec in some thousands, where much else begins and ends.
+    assert {loss.where for loss in lost} <= {"preempted programs"}
+    assert sum(loss.count or 0 for loss in lost) < WRITERS
+    assert lost or not expected() - paths(records)
