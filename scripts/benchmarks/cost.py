@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 from harness import Row, Table, ratio, say, spread, turns
-from loads import COMPILE, LOADS, Load, compiling, recorded, serving, unrecorded
+from loads import LOADS, Load, compile_command, compile_times, recorded, serving, unrecorded
 
 import rootfs
 from applications import NGINX, run
@@ -37,7 +37,7 @@ def measure(space: Path) -> Table:
         "more, one after the other in rotating order; figures are medians of the turns' ratios, "
         "with quartiles. All run in the same kind of container (`scripts/benchmarks/unrecorded.py`"
         " is the agent's own without a recorder), on an overlay over ext4. CPU time is that of the "
-        "server's processes, user and kernel, by its control group. Instructions: see Kernels."
+        "server's processes, user and kernel, by its control group. Instructions: see below."
     )
     return Table("Cost of recording", method, rows)
 
@@ -60,9 +60,16 @@ def _load(what: Load, space: Path) -> list[Row]:
 
 def _compile(space: Path) -> Row:
     say("cost: a parallel compile")
-    commands = _thrice(rootfs.cached("compiler"), space, "bash", "-c", f"{{ {COMPILE} }} 2>&1")
-    taken = turns(TURNS // 3, {name: compiling(line, run) for name, line in commands.items()})
+    commands = _thrice(rootfs.cached("compiler"), space, *compile_command(60, 1))
+    taken = turns(
+        TURNS // 3, {name: functools.partial(_compiled, line) for name, line in commands.items()}
+    )
     return _against_itself("parallel compile of 60 C files: CPU time", taken, "1.02 times")
+
+
+def _compiled(command: Sequence[str]) -> float:
+    (taken,) = compile_times(run(*command))
+    return taken
 
 
 def _thrice(tree: Path, space: Path, *command: str) -> dict[str, list[str]]:

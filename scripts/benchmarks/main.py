@@ -11,6 +11,7 @@ import time
 import also
 import cost
 import gains
+import instructions
 import kernels
 import proof
 import speed
@@ -23,6 +24,7 @@ TABLES = {
     "also": also.measure,
     "strain": strain.measure,
     "kernels": kernels.measure,
+    "instructions": instructions.measure,
     "speed": speed.measure,
     "proof": proof.measure,
 }

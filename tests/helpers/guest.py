@@ -57,7 +57,7 @@ class Machine:
     def arguments(self) -> list[str]:
         """Return QEMU's arguments."""
         if self.exact:
-            turn = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"]
+            turn = ["-accel", "tcg,thread=single", "-icount", "shift=0", "-smp", "1"]
         else:
             turn = ["-accel", "tcg,thread=multi", "-smp", str(self.processors)]
         # Five-level page tables are one more level to walk in software.
@@ -156,6 +156,7 @@ def _script(command: Sequence[str], env: Mapping[str, str], images: Sequence[Pat
     lines = [
         f'printf "/project/schemas\\n/project/agent\\n" >{_LIBRARY}/paredown.pth',
         "mkdir -p /cache",
+        "ln -s /project/path/paredown-agent /usr/bin/",  # beside Python: applications.AGENT
         "cp -r cache/ways /cache/",
         *mounts,
         *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),

@@ -44,6 +44,7 @@ RECIPES = {
             "python3-pytest",
             "runc",
             "strace",
+            "wrk",
         ),
         files=((DATA / "guest" / "init", "/etc/guest-init"),),
     ),
