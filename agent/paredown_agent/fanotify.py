@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import resource
+import select
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -81,6 +82,8 @@ class Group:
     def __init__(self, queue: int) -> None:
         with _queue_limit(queue):
             self.fd, self._tells_errors = _init()
+        self._waits = select.poll()
+        self._waits.register(self.fd, select.POLLIN)
         self._ignore_flags = self._probe_ignore()
         self._evictable = bool(self._ignore_flags & _FAN_MARK_EVICTABLE)
         self._pinned = 0
@@ -137,12 +140,13 @@ class Group:
         return [Event._make(fields) for fields in _METADATA.iter_unpack(raw)]
 
     def _each(self) -> Iterator[Event]:
-        """Read one by one: of what is lost only the first of a read is told, before Linux 6.13."""
-        while True:
+        """Read one by one: of what is lost only the first of a read is told, before Linux 6.13.
+
+        EAGAIN says that no event waits, or that one was of a leased file: poll knows before.
+        """
+        while self._waits.poll(0):
             try:
                 yield Event._make(_METADATA.unpack(os.read(self.fd, _METADATA.size)))
-            except BlockingIOError:
-                return
             except OSError as error:
                 yield Event(0, -(error.errno or errno.EIO), 0)
 

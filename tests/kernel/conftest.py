@@ -47,3 +47,10 @@ def watching(recorder: Recorder, root: Path) -> Recorder:
     """The recorder, watching the overlay."""
     watch(recorder, root)
     return recorder
+
+
+@pytest.fixture(params=["told", "not told"])
+def errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether events tell why they have no descriptor, where the kernel has that."""
+    if request.param == "not told":
+        monkeypatch.setattr("paredown_agent.fanotify._FAN_REPORT_FD_ERROR", 0)

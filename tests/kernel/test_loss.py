@@ -82,6 +82,7 @@ def test_leaves_the_hosts_limit_as_it_was(require: Require) -> None:
     assert QUEUE_LIMIT.read_text("ascii") == before
 
 
+@pytest.mark.usefixtures("errors")
 def test_tells_of_events_that_no_descriptor_was_left_for(root: Path, require: Require) -> None:
     works = fanotify.probe()
     require(works.works, works.why)

@@ -172,6 +172,7 @@ def test_a_full_table_of_processes_is_told_of(
     assert sum(loss.count or 0 for loss in losses(records) if loss.where == "process table") >= 4
 
 
+@pytest.mark.usefixtures("errors")
 def test_a_leased_file_holds_up_nobody(fanotify_recorder: Recorder, root: Path) -> None:
     """fcntl(2), F_SETLEASE: opening it waits for its holder, unless one asks not to wait."""
     lease = perl(
