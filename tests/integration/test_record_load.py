@@ -16,7 +16,8 @@ from paredown_schemas.trace import File, Loss
 
 RECORDERS = ("fanotify", "ebpf-tracepoints")
 # How often 40,000 files are opened to overflow it, and what the loss is called.
-_TO_LOSE = [("fanotify", 7, "fanotify queue"), ("ebpf-tracepoints", 1, "ring buffer")]
+# How often each file is opened while nobody reads, and below how many names of 250 bytes.
+_TO_LOSE = [("fanotify", 7, 0, "fanotify queue"), ("ebpf-tracepoints", 1, 4, "ring buffer")]
 # New files all the time, so that every turn makes events; tells how many in a second.
 _RATE = r"""
 $SIG{TERM} = sub { exit }; $| = 1; my $n = 0; my $t = time;
@@ -33,10 +34,12 @@ $| = 1; print "done\n"; <STDIN>;
 """
 # More than any queue holds: the second time round a file's event is too far back to be merged with.
 _TOO_MANY = r"""
-$| = 1; my $n = 40000; my $times = shift;
-for (1..$n) { open F, ">/tmp/f$_" or die; close F }
-print "up\n"; <STDIN>;
-for (1..$times) { for (1..$n) { open F, "</tmp/f$_" or die } }
+$| = 1; my $n = 40000; my ($times, $deep) = @ARGV; mkdir "/tmp/new" or die;
+for (1..$n) { open F, ">/tmp/new/f$_" or die; close F }
+print "up\n"; <STDIN>; chdir "/tmp" or die;
+for (1..$deep) { my $d = "d" x 250; mkdir $d or die; chdir $d or die }
+rename "/tmp/new", "old" or die; chdir "old" or die;
+for (1..$times) { for (1..$n) { open F, "<f$_" or die } }
 print "done\n"; <STDIN>;
 open F, "</etc/issue" or die;
 """
@@ -114,13 +117,19 @@ def test_fifty_thousand_files(
     assert resident < 40_000, f"{resident} kB"
 
 
-@pytest.mark.parametrize(("recorder", "times", "where"), _TO_LOSE)
+@pytest.mark.parametrize(("recorder", "times", "deep", "where"), _TO_LOSE)
 def test_what_a_stopped_agent_missed_stands_where_it_was_missed(
-    agent: RunAgent, nginx_rootfs: Path, trace: Path, recorder: str, times: int, where: str
+    agent: RunAgent,
+    nginx_rootfs: Path,
+    trace: Path,
+    recorder: str,
+    times: int,
+    deep: int,
+    where: str,
 ) -> None:
     process = agent.start(
         *("record", "-o", trace, "--recorder", recorder),
-        *("--rootfs", nginx_rootfs, "--", "perl", "-e", _TOO_MANY, str(times)),
+        *("--rootfs", nginx_rootfs, "--", "perl", "-e", _TOO_MANY, str(times), str(deep)),
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -136,7 +145,9 @@ def test_what_a_stopped_agent_missed_stands_where_it_was_missed(
     records = only_run(trace).records
     lost = [n for n, record in enumerate(records) if isinstance(record, Loss)]
     issue = [n for n, r in enumerate(records) if isinstance(r, File) and r.path == "/etc/issue"]
-    first = next(n for n, r in enumerate(records) if isinstance(r, File) and r.path == "/tmp/f1")
+    first = next(
+        n for n, r in enumerate(records) if isinstance(r, File) and r.path == "/tmp/new/f1"
+    )
     assert {record.where for record in records if isinstance(record, Loss)} == {where}
     assert first < lost[0] <= lost[-1] < issue[0]
     assert resident < 40_000, f"{resident} kB"
