@@ -60,8 +60,9 @@ class Machine:
             turn = ["-accel", "tcg,thread=single", "-icount", "shift=0", "-smp", "1"]
         else:
             turn = ["-accel", "tcg,thread=multi", "-smp", str(self.processors)]
-        # Five-level page tables are one more level to walk in software.
-        return [*turn, "-cpu", "max,la57=off", "-m", self.memory]
+        # Five-level page tables are one more level to walk in software. QEMU 7.2 now and then has
+        # the wrong flags after cmpxchg16b: a double fault in the kernel's allocator.
+        return [*turn, "-cpu", "max,la57=off,cx16=off", "-m", self.memory]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _serial(image: Path) -> str:
 
 
 def _tree_image(name: str) -> Path:
-    """Return the image of a root filesystem, named as its tree in the cache."""
+    """Return the image of a root filesystem, named as its tree; other recipes' are removed."""
     tree = rootfs.cached(name)
     cache = rootfs.cache_directory("guests")
     image = cache / f"{tree.name}.img"
@@ -146,6 +147,8 @@ def _tree_image(name: str) -> Path:
                 guest_kernels.make_disk(tree, temporary, "4G", signature=1)
             else:
                 guest_kernels.make_disk(tree, temporary)
+            for old in cache.glob(f"{name}-{'[0-9a-f]' * 12}.img"):
+                old.unlink()
             temporary.rename(image)
     return image
 

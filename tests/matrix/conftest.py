@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ import guest
 import ways_tree
 
 _TIME = 1800  # seconds for a guest, on a machine that does much else
-_TESTS = (
-    *("python3", "-m", "pytest", "-p", "no:cacheprovider", "-m", "not load"),
-    *("--junitxml=/results/junit.xml", "-v", "--durations=25"),
-    *("tests/kernel/test_container.py", "tests/kernel/test_completeness.py"),
+_COMMAND = (
+    "paredown-agent doctor --json >/results/doctor.json;"
+    " exec python3 -m pytest -p no:cacheprovider -m 'not load' -v --durations=25"
+    ' --junitxml=/results/junit.xml "$@"'
 )
 
 
@@ -31,9 +32,10 @@ class Guests:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._outcomes: dict[str, concurrent.futures.Future[guest.Outcome]] = {}
 
-    def start(self, kernel: str, recorders: str) -> None:
-        """Run the tests on a kernel on which these recorders must work."""
-        self._outcomes[kernel] = self._pool.submit(self._run, kernel, recorders)
+    def start(self, kernel: str, recorders: Sequence[str], tests: Sequence[str]) -> None:
+        """Run tests on a kernel on which these recorders must work, unless it has begun."""
+        if kernel not in self._outcomes:
+            self._outcomes[kernel] = self._pool.submit(self._run, kernel, recorders, tests)
 
     def outcome(self, kernel: str) -> guest.Outcome:
         """Wait for a guest's end."""
@@ -47,15 +49,19 @@ class Guests:
         self._pool.shutdown()
         shutil.rmtree(self._place)
 
-    def _run(self, kernel: str, recorders: str) -> guest.Outcome:
+    def _run(self, kernel: str, recorders: Sequence[str], tests: Sequence[str]) -> guest.Outcome:
         ways_tree.programs()  # there is no compiler in the guest
         place = self._place / kernel
         place.mkdir()
         return guest.run(
             kernel,
-            _TESTS,
+            ["sh", "-c", _COMMAND, "sh", *tests],
             place,
-            env={"PAREDOWN_RECORDERS": recorders, "PAREDOWN_PATIENCE": "5"},
+            env={
+                "PAREDOWN_RECORDERS": " ".join(recorders),
+                "PAREDOWN_REQUIRE": "all",
+                "PAREDOWN_PATIENCE": "5",
+            },
             timeout=_TIME,
             started=self._running.add,
         )
@@ -87,7 +93,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     guests = Guests()
     _GUESTS.append(guests)
     for item, kernel in wanted:
-        guests.start(kernel, " ".join(item.module.KERNELS[kernel].recorders))
+        guests.start(kernel, item.module.KERNELS[kernel].recorders, item.module.arguments(kernel))
 
 
 def pytest_sessionfinish() -> None:
