@@ -26,8 +26,8 @@ from recording import files, watch
 from ways import Way
 from ways_table import PAUSE, WAYS
 
-# As runtimes do; a chroot may make no user namespace. The host's root stays at /tmp. TOMOYO, where the
-# kernel has it, looks for /dev/fd/NUMBER, which leads to /proc.
+# As runtimes do; a chroot may make no user namespace. The host's root stays at /tmp. TOMOYO, where
+# the kernel has it, looks for /dev/fd/NUMBER, which leads to /proc.
 _PIVOT = 'cd "$ROOT"; mount -t proc proc proc; pivot_root . tmp; exec /bin/sh -euc "$SCRIPT"'
 # A version is no probe; but of a kernel that has a way, its test must not be skipped.
 KERNEL = tuple(int(number) for number in re.findall(r"\d+", platform.release())[:2])

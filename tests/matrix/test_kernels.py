@@ -66,7 +66,7 @@ class Kernel:
 # bcc needs the kernel's headers, which come with one of them.
 KERNELS = {
     "5.10": Kernel(lacks=("fanotify errors of events",)),
-    "6.1": Kernel("bcc", (*_ALL_BUT_BCC, "bcc"), lacks=("fanotify errors of events",)),
+    "6.1": Kernel("", (*_ALL_BUT_BCC, "bcc"), lacks=("fanotify errors of events",)),
     "6.12": Kernel(),
     "newest": Kernel("ebpf-trampolines"),
 }
