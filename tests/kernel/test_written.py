@@ -54,7 +54,8 @@ def test_of_what_still_runs_when_the_recording_ends(watching: Recorder, root: Pa
     records = [*before, *watching.finish()]
     process.communicate(b"\n")
     assert not written(before)
-    assert written(records) == {"/srv", "/srv/new"}
+    # A layer that is made after the recorder is young itself: its root may count as written to.
+    assert written(records) - {"/"} == {"/srv", "/srv/new"}
 
 
 def test_without_a_layer_it_is_not_recorded(recorder: Recorder) -> None:
