@@ -14,14 +14,15 @@ import pytest
 
 import archives
 from archives import archive, layer, link
-from paredown_minimizer.image.docker_archive import ArchiveImage, open_archive
-from paredown_minimizer.image.model import read
+from paredown_minimizer.image.docker_archive import open_archive
+from paredown_minimizer.image.model import Image, read
+from paredown_minimizer.image.slim import SlimImage
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import image_identity
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[ArchiveImage]:
+def opened(path: Path) -> Iterator[Image]:
     with contextlib.closing(open_archive(str(path))) as image:
         yield image
 
@@ -32,7 +33,7 @@ def tree(tmp_path: Path, *layers: bytes) -> dict[str, str]:
         return {path: describe(image, path) for path in image.tree if path != "/"}
 
 
-def describe(image: ArchiveImage, path: str) -> str:
+def describe(image: Image, path: str) -> str:
     entry = image.tree[path]
     if entry.type == "file":
         return read(image, path, 1 << 20).decode()
@@ -175,3 +176,58 @@ def test_one_of_several_images_is_chosen_by_name(tmp_path: Path) -> None:
         open_archive(f"{tmp_path}/b.tar")
     with contextlib.closing(open_archive(f"{tmp_path}/b.tar:other:1")) as chosen:
         assert "/f" in chosen.tree
+
+
+def test_what_each_layer_brought(tmp_path: Path) -> None:
+    below = layer(("d/", {"mtime": 1}), "d/a", ("x/b", "one"), "d/gone/", "was/", "was/in")
+    middle = layer(("d/", {"mtime": 2}), link("d/link", "x/b", hard=True), "d/.wh.gone", "was")
+    above = layer(("d/c", ""), ("d/a", "new"), ("was/", {"mtime": 3}), ".wh.none")
+    history = [
+        {"created_by": "one"},
+        {"created_by": "nothing", "empty_layer": True},
+        {"created_by": "two"},
+        {"created_by": ""},
+    ]
+    path = archive(tmp_path / "a.tar", [below, middle, above], config={"history": history})
+    with opened(path) as image:
+        assert [item.created_by for item in image.layers] == ["one", "two", None]
+        assert [item.diff_id for item in image.layers] == [
+            f"sha256:{archives.digest(data)}" for data in (below, middle, above)
+        ]
+        brought = {name: image.layer_of(name) for name in image.tree}
+        assert brought == {
+            "/": 0,
+            "/d": 1,
+            "/d/a": 2,
+            "/d/c": 2,
+            "/d/link": 1,
+            "/was": 2,
+            "/x": 0,
+            "/x/b": 0,
+        }
+        directories = [image.directories(number) for number in range(3)]
+        assert [
+            {name: entry.mtime_ns // 10**9 for name, entry in found.items()}
+            for found in directories
+        ] == [{"/d": 1}, {"/d": 2}, {"/was": 3}]
+        assert list(image.tree.hardlink_groups.values()) == [["/d/link", "/x/b"]]
+
+
+def test_history_that_does_not_fit_the_layers_is_left_out(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.tar", [layer("f")], config={"history": [{}, {}]})
+    with opened(path) as image:
+        assert [item.created_by for item in image.layers] == [None]
+
+
+def test_reading_order_is_that_of_the_layers_bytes(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.tar", [layer(("z", "1"), ("b", "2")), layer(("a", "3"))])
+    with opened(path) as image:
+        assert image.reading_order(["/a", "/b", "/z"]) == ["/z", "/b", "/a"]
+        slim = SlimImage(image, {"/a", "/z"}, {"/z": b"new"})
+        assert slim.reading_order(["/a", "/z"]) == ["/z", "/a"]
+        assert (slim.layer_of("/z"), slim.layers) == (0, image.layers)
+
+
+def test_directories_that_are_left_of_a_layer(tmp_path: Path) -> None:
+    with opened(archive(tmp_path / "a.tar", [layer("d/", "d/f", "e/", "e/f")])) as image:
+        assert set(SlimImage(image, {"/d/f"}, {}).directories(0)) == {"/d"}

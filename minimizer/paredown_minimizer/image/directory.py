@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from paredown_minimizer.image.dirfd import Directories
-from paredown_minimizer.image.model import Entry, EntryType, Tree, parent
+from paredown_minimizer.image.model import Entry, EntryType, Layer, Tree, parent, path_key
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import TreeEntry, directory_identity, host_platform, scan_tree
 from paredown_schemas.names import decode_name, encode_name, escape_name
@@ -35,6 +35,7 @@ class DirectoryImage:
     """
 
     config: Mapping[str, Any] = {}
+    layers: Sequence[Layer] = ()
 
     def __init__(self, root: Path) -> None:
         """Read the metadata of everything below ``root``.
@@ -51,6 +52,18 @@ class DirectoryImage:
         self.identity = directory_identity(scanned)
         self.platform = host_platform()
         self._root = root
+
+    def layer_of(self, path: str) -> int:
+        """Refuse: there are no layers; see ``Image.layer_of``."""
+        raise LookupError(path)
+
+    def directories(self, layer: int) -> Mapping[str, Entry]:
+        """Refuse: there are no layers; see ``Image.directories``."""
+        raise LookupError(layer)
+
+    def reading_order(self, paths: Iterable[str]) -> list[str]:
+        """Return files by directory; see ``Image.reading_order``."""
+        return sorted(paths, key=path_key)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file's content; see ``Image.open``."""

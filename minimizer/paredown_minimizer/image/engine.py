@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from typing import IO
 
-from paredown_minimizer.image.docker_archive import ArchiveImage
+from paredown_minimizer.image.docker_archive import read_archive
 from paredown_minimizer.image.docker_archive_write import write_archive_file
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
@@ -18,7 +18,7 @@ def open_stored(engine: str, reference: str) -> Image:
     """Read an image that ``engine``, docker or podman, has; its environment is honoured.
 
     Raises:
-        ParedownError: the engine is not there or has no such image; or see ``ArchiveImage``.
+        ParedownError: the engine is not there or has no such image; or see ``read_archive``.
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the image closes it
     try:
@@ -27,7 +27,7 @@ def open_stored(engine: str, reference: str) -> Image:
     except BaseException:
         file.close()
         raise
-    return ArchiveImage(file, f"{engine}:{reference}")
+    return read_archive(file, f"{engine}:{reference}")
 
 
 def write_stored(

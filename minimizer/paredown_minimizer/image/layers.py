@@ -8,7 +8,7 @@ several members of one name counts. What would leave the tree is refused.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from paredown_minimizer.image.blobs import MAX_EXPANDED
 from paredown_minimizer.image.model import MAX_LINKS, Entry, Tree, join
@@ -24,13 +24,43 @@ _MAX_NAME = 255
 _MAX_PATH = 4096
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileContent:
+    """Where a regular file's content lies: the layer by its number, and the member there."""
+
+    layer: int
+    region: Region
+    member: Member
+
+    @property
+    def start(self) -> int:
+        """Return where in the layer the content begins."""
+        return self.member.extents[0][1] if self.member.extents else 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Applied:
+    """What the layers make together."""
+
+    tree: Tree
+    contents: Mapping[str, FileContent]  # of each regular file
+    layer_of: Mapping[str, int]  # the layer that brought each path
+    directories: Sequence[Mapping[str, Entry]]  # by layer, those it has a member of, as it has them
+
+
 @dataclasses.dataclass(eq=False, slots=True)
 class _Node:
-    """An inode: hardlinked names share it. ``children`` is None but for directories."""
+    """A name. Hardlinked names share the member; ``children`` is None but for directories.
+
+    A directory that several layers have is as the last of them says, and ``before`` as the others.
+    """
 
     member: Member
     region: Region
-    children: dict[str, _Node] | None
+    source: int  # the layer that has the content
+    layer: int  # the layer that brought the name
+    children: dict[str, _Node] | None = None
+    before: tuple[tuple[int, Member], ...] = ()
 
 
 class LayerStack:
@@ -38,6 +68,7 @@ class LayerStack:
 
     def __init__(self) -> None:
         """Begin with an empty root directory."""
+        self._layer = 0
         self._nowhere = Region(-1, 0, 0)
         self._root = self._implied()
         self._entries = self._bytes = 0
@@ -64,23 +95,30 @@ class LayerStack:
                 placed.append((components, member))
         for components, member in placed:
             self._place(components, member, region, layer)
+        self._layer += 1
 
-    def finish(self) -> tuple[Tree, Mapping[str, tuple[Region, Member]]]:
-        """Return the tree, and for each regular file the member that has its content."""
-        nodes = list(self._walk())
+    def finish(self) -> Applied:
+        """Return what the layers made."""
+        nodes = dict(self._walk())
         names: dict[int, int] = {}
-        for _, node in nodes:
-            names[id(node)] = names.get(id(node), 0) + 1
+        for node in nodes.values():
+            names[id(node.member)] = names.get(id(node.member), 0) + 1
         groups: dict[int, int] = {}
         entries: dict[str, Entry] = {}
-        contents: dict[str, tuple[Region, Member]] = {}
-        for path, node in nodes:
-            shared = names[id(node)] > 1
-            group = groups.setdefault(id(node), len(groups)) if shared else None
+        contents: dict[str, FileContent] = {}
+        directories: list[dict[str, Entry]] = [{} for _ in range(self._layer)]
+        for path, node in nodes.items():
+            key = id(node.member)
+            group = groups.setdefault(key, len(groups)) if names[key] > 1 else None
             entries[path] = _entry(path, node.member, group)
             if node.member.type == "file":
-                contents[path] = node.region, node.member
-        return Tree(entries), contents
+                contents[path] = FileContent(node.source, node.region, node.member)
+            for layer, member in node.before:
+                directories[layer][path] = _entry(path, member, None)
+            if node.children is not None and node.member.name:
+                directories[node.layer][path] = entries[path]
+        layer_of = {path: node.layer for path, node in nodes.items()}
+        return Applied(Tree(entries), contents, layer_of, directories)
 
     def _walk(self) -> Iterable[tuple[str, _Node]]:
         pending = [("/", self._root)]
@@ -103,7 +141,7 @@ class LayerStack:
     def _place(self, components: list[str], member: Member, region: Region, layer: str) -> None:
         if not components:
             if member.type == "directory":
-                self._root.member = member
+                self._root = self._again(self._root, member, region)
             return
         *above, name = components
         directory = self._directory(above, layer, create=True)
@@ -113,10 +151,19 @@ class LayerStack:
         if member.type == "hardlink":
             directory.children[name] = self._linked(member, layer)
         elif member.type == "directory":
-            children = there.children if there is not None else None
-            directory.children[name] = _Node(member, region, {} if children is None else children)
+            directory.children[name] = self._again(there, member, region)
         else:
-            directory.children[name] = _Node(member, region, None)
+            directory.children[name] = _Node(member, region, self._layer, self._layer)
+
+    def _again(self, there: _Node | None, member: Member, region: Region) -> _Node:
+        """Return a directory that is new, or was there and keeps what it holds."""
+        node = _Node(member, region, self._layer, self._layer, {})
+        if there is not None and there.children is not None:
+            node.children = there.children
+            node.before = there.before
+            if there.member.name and there.layer != self._layer:
+                node.before += ((there.layer, there.member),)
+        return node
 
     def _linked(self, member: Member, layer: str) -> _Node:
         components = _components(member.link, layer)
@@ -125,7 +172,7 @@ class LayerStack:
         node = children.get(components[-1]) if children and components else None
         if node is None or node.children is not None:
             raise _error(layer, member.name, f"a hardlink to {escape_name(member.link)}, no file")
-        return node
+        return _Node(node.member, node.region, node.source, self._layer)
 
     def _directory(self, components: list[str], layer: str, *, create: bool) -> _Node | None:
         """Return the directory, links followed inside the root; None if it is not there."""
@@ -159,7 +206,7 @@ class LayerStack:
 
     def _implied(self) -> _Node:
         member = Member("", "directory", 0o755, 0, 0, 0, 0, "", None, (), ())
-        return _Node(member, self._nowhere, {})
+        return _Node(member, self._nowhere, self._layer, self._layer, {})
 
 
 def _components(name: str, layer: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, Protocol
 
 from paredown_schemas.errors import ParedownError
@@ -48,6 +48,14 @@ class Resolved:
     links: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image."""
+
+    diff_id: str
+    created_by: str | None  # what the image's history says made it
+
+
 class Image(Protocol):
     """A readable image."""
 
@@ -67,6 +75,26 @@ class Image(Protocol):
     def tree(self) -> Tree:
         """Return the paths."""
 
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """Return the layers, oldest first; none for a dir."""
+
+    def layer_of(self, path: str) -> int:
+        """Return the number of the layer that brought a path as it is in the tree.
+
+        Each name of a hardlink group has its own. Not for a dir, which has no layers.
+        """
+
+    def directories(self, layer: int) -> Mapping[str, Entry]:
+        """Return the directories that a layer has, as that layer has them.
+
+        Left out is what a later layer removed or replaced, and what is only implied by what lies
+        below: of that ``layer_of`` alone tells.
+        """
+
+    def reading_order(self, paths: Iterable[str]) -> list[str]:
+        """Return regular files' paths in the order in which their content is read fastest."""
+
     def open(self, path: str) -> BinaryIO:
         """Open a regular file's content for reading; the reader can seek.
 
@@ -75,7 +103,7 @@ class Image(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of files and temporary storage."""
+        """Let go of files and memory."""
 
 
 class Tree(Mapping[str, Entry]):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, BinaryIO
 
-from paredown_minimizer.image.model import Image, Tree, parent
+from paredown_minimizer.image.model import Entry, Image, Tree, parent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,11 +32,25 @@ class SlimImage:
         self.identity = original.identity
         self.platform = original.platform
         self.config: Mapping[str, Any] = original.config
+        self.layers = original.layers
         staying = with_parents(kept)
         entries = {path: entry for path, entry in original.tree.items() if path in staying}
         for path, content in replaced.items():
             entries[path] = dataclasses.replace(entries[path], size=len(content), hardlinks=None)
         self.tree = Tree(entries)
+
+    def layer_of(self, path: str) -> int:
+        """Return the layer of a path; see ``Image.layer_of``."""
+        return self._original.layer_of(path)
+
+    def directories(self, layer: int) -> Mapping[str, Entry]:
+        """Return what is left of a layer's directories; see ``Image.directories``."""
+        found = self._original.directories(layer)
+        return {path: entry for path, entry in found.items() if path in self.tree}
+
+    def reading_order(self, paths: Iterable[str]) -> list[str]:
+        """Return files in the original's order; see ``Image.reading_order``."""
+        return self._original.reading_order(paths)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file's content; see ``Image.open``."""
