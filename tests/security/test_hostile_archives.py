@@ -133,7 +133,7 @@ def test_wrong_digest_of_the_configuration(tmp_path: Path) -> None:
 def test_malformed_manifest(tmp_path: Path, manifest: bytes, cause: str) -> None:
     content = layer(
         ("manifest.json", manifest),
-        ("c", '{"rootfs": {"diff_ids": []}}'),
+        ("c", '{"architecture": "amd64", "rootfs": {"diff_ids": []}}'),
         ("list", "[]"),
         ("bad", '{"rootfs": {"diff_ids": ["sha256:../../x"]}}'),
         link("loop", "loop"),
