@@ -102,6 +102,23 @@ def test_a_number_that_was_reused_names_both(
     overlays.close()
 
 
+def test_one_that_cannot_be_opened_is_passed_over(
+    recorder: Recorder, mount: Mount, tmp_path: Path
+) -> None:
+    """As one that is gone again by then; what is mounted over it is another superblock."""
+    overlays, merged = OverlayWatch(Clock()), tmp_path / "base/a/merged"
+    device = mount("a")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", merged], check=True)
+    assert not overlays.look(recorder)
+    assert overlays.current(device) is None
+    subprocess.run(["umount", merged], check=True)
+    subprocess.run(["umount", merged], check=True)
+    assert not overlays.look(recorder)
+    mount("a")
+    assert overlays.look(recorder)
+    overlays.close()
+
+
 def test_each_overlay_of_a_number_has_its_own_upper_layer(
     recorder: Recorder, mount: Mount, tmp_path: Path
 ) -> None:

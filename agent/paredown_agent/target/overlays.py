@@ -121,7 +121,7 @@ class OverlayWatch:
         return self._wanted(mount_point) is not False
 
     def _watch(self, mount: Mount, recorder: Recorder) -> bool:
-        known = self._watched.setdefault(mount.device, [])
+        known = self._watched.get(mount.device, [])
         last = known[-1] if known else None
         with _opened(mount) as directory:
             status = statx.status(directory)
@@ -134,8 +134,8 @@ class OverlayWatch:
                 return False
             # It went since the last look, nobody knows when.
             last.until = self._looked
-        known.append(Overlay(mount.mount_point, self._clock.now(), number))
-        del known[:-_REMEMBERED]
+        overlay = Overlay(mount.mount_point, self._clock.now(), number)
+        self._watched[mount.device] = [*known, overlay][-_REMEMBERED:]
         return True
 
 
