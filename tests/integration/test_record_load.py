@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from container_tools import IMAGE, Docker, RunAgent, only_run, paths, processes, wait_for
@@ -154,14 +155,16 @@ def test_what_a_stopped_agent_missed_stands_where_it_was_missed(
 
 
 def _is_idle(pid: int) -> bool:
-    """Say whether a process took hardly any CPU time for half a second."""
-    before = _cpu_time(pid)
+    """Say whether a process sleeps, and hardly ran or waited for a CPU for half a second."""
+    before, begin = _busy_time(pid), time.monotonic_ns()
     time.sleep(0.5)
-    return _cpu_time(pid) - before < 20_000_000
+    busy = (_busy_time(pid) - before) / (time.monotonic_ns() - begin)
+    return psutil.Process(pid).status() == psutil.STATUS_SLEEPING and busy < 0.3
 
 
-def _cpu_time(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+def _busy_time(pid: int) -> int:
+    ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(ran) + int(waited)
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)
