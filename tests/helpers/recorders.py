@@ -15,6 +15,10 @@ from paredown_schemas.errors import ParedownError
 # Not every kernel has trampolines or its headers at hand: where PAREDOWN_REQUIRE counts for more
 # recorders than these, PAREDOWN_RECORDERS names them. The matrix of kernels does.
 _MUST_WORK = os.environ.get("PAREDOWN_RECORDERS", "fanotify ebpf-tracepoints").split()
+# What tests take as a parameter: where a skip is a failure no others are asked for.
+NAMES = [
+    name for name in RECORDERS if name in _MUST_WORK or os.environ.get("PAREDOWN_REQUIRE") != "all"
+]
 
 
 def opened(

@@ -13,8 +13,7 @@ import pytest
 
 from container_tools import RunAgent, only_run, paths
 from fixture_types import Require
-from paredown_agent.recorder.registry import RECORDERS
-from recorders import opened
+from recorders import NAMES, opened
 
 UP = "echo up; read line"
 
@@ -142,7 +141,7 @@ def test_a_host_that_lacks_something(
 _NO_TRACEFS = "umount -q /sys/kernel/tracing /sys/kernel/debug/tracing"
 
 
-@pytest.mark.parametrize("recorder", RECORDERS)
+@pytest.mark.parametrize("recorder", NAMES)
 def test_nobody_need_mount_tracefs(
     recording: None, nginx_rootfs: Path, tmp_path: Path, recorder: str, require: Require
 ) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from fixture_types import Require
 from paredown_agent.recorder.base import Recorder
-from paredown_agent.recorder.registry import RECORDERS
-from recorders import opened
+from recorders import NAMES, opened
 from recording import watch
 
 
@@ -34,7 +33,7 @@ def root(nginx_rootfs: Path, tmp_path: Path, require: Require) -> Iterator[Path]
         subprocess.run(["umount", "-l", base], check=True)
 
 
-@pytest.fixture(params=list(RECORDERS))
+@pytest.fixture(params=NAMES)
 def recorder(request: pytest.FixtureRequest, require: Require) -> Iterator[Recorder]:
     """Each recorder that works here, watching nothing yet."""
     recorder = opened(request.param, require)

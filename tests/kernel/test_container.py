@@ -11,8 +11,7 @@ import pytest
 
 from container_tools import only_run
 from fixture_types import Require
-from paredown_agent.recorder.registry import RECORDERS
-from recorders import opened
+from recorders import NAMES, opened
 from recording import PATIENCE
 
 SCRIPT = (
@@ -21,7 +20,7 @@ SCRIPT = (
 )
 
 
-@pytest.mark.parametrize("recorder", list(RECORDERS))
+@pytest.mark.parametrize("recorder", NAMES)
 def test_each_path_is_told_once_by_program_and_use(
     recorder: str, nginx_rootfs: Path, tmp_path: Path, require: Require
 ) -> None:

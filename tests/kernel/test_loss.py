@@ -14,16 +14,16 @@ import pytest
 from fixture_types import Require
 from paredown_agent.recorder import ebpf, fanotify
 from paredown_agent.recorder.base import Clock, Recorder
-from paredown_agent.recorder.registry import RECORDERS, Kind
+from paredown_agent.recorder.registry import Kind
 from paredown_schemas.trace import Loss
-from recorders import opened
+from recorders import NAMES, opened
 from recording import PATIENCE, files, paths, run, settle, shell, watch
 
 QUEUE_LIMIT = Path("/proc/sys/fs/fanotify/max_queued_events")
 MANY = "ls -R /usr/share /etc /var; cat /etc/*.conf"
 
 
-@pytest.fixture(params=list(RECORDERS))
+@pytest.fixture(params=NAMES)
 def cramped(request: pytest.FixtureRequest, require: Require, root: Path) -> Iterator[Recorder]:
     """A recorder with room for a few events only, watching."""
     recorder = opened(request.param, require, _with_little_room)

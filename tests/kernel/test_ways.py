@@ -21,7 +21,7 @@ from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.recorder.registry import RECORDERS
 from paredown_agent.target.attach import attach
 from paredown_schemas.trace import Loss, Record
-from recorders import opened
+from recorders import NAMES, opened
 from recording import files, watch
 from ways import Way
 from ways_table import PAUSE, WAYS
@@ -78,7 +78,7 @@ def stage(
         subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.fixture(scope="module", params=list(RECORDERS))
+@pytest.fixture(scope="module", params=NAMES)
 def recorder(request: pytest.FixtureRequest, require: Require) -> Iterator[Recorder]:
     """A recorder for all ways."""
     recorder = opened(request.param, require)
