@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -72,6 +73,7 @@ class Outcome:
     status: int | None
     console: str
     results: Path  # what it left in /results
+    took: float  # seconds
 
 
 def run(
@@ -110,6 +112,7 @@ def run(
     ]
     for image in images:
         arguments += _disk(_serial(image), image, "readonly=on")
+    began = time.monotonic()
     with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         if started:
             started(process)
@@ -121,7 +124,7 @@ def run(
     console = log.read_text("utf-8", "replace") if log.exists() else ""
     console += said.decode("utf-8", "replace")
     results.mkdir()
-    return Outcome(_unpack(exchange, results), console, results)
+    return Outcome(_unpack(exchange, results), console, results, time.monotonic() - began)
 
 
 def _disk(serial: str, image: Path, options: str) -> list[str]:

@@ -66,7 +66,7 @@ def _download(name: str, place: Path) -> None:
         f'Dir::State "{place}/state"; Dir::State::status "{place}/status";'
         f'Dir::Cache "{place}/cache"; Dir::Etc::sourcelist "{place}/sources";'
         'Dir::Etc::sourceparts "-"; Acquire::Languages "none"; APT::Sandbox::User "root";'
-        'APT::Architecture "amd64"; APT::Architectures { "amd64"; };'
+        'APT::Architecture "amd64"; APT::Architectures { "amd64"; }; Acquire::Retries "5";'
     )
     _apt(place, "apt-get", "update", "-qq", "--error-on=any")
     metas = [_META, *(["linux-headers-cloud-amd64"] if name in HEADERS else [])]
@@ -82,9 +82,13 @@ def _download(name: str, place: Path) -> None:
 
 def _apt(place: Path, *command: str) -> str:
     env = {**os.environ, "APT_CONFIG": str(place / "conf")}
-    return subprocess.run(
-        command, cwd=place / "debs", env=env, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    done = subprocess.run(
+        command, cwd=place / "debs", env=env, check=False, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        # A thread of its own starts guests: what is printed there stands at another test.
+        raise OSError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _make(place: Path) -> None:
