@@ -84,7 +84,7 @@ def decide(
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
     primary = {p: e for p, e in closure.evidence.items() if closure.reach[p] == Reach.PRIMARY}
     packages = [
-        _package(package, inventory.owned[key], image.tree, kept)
+        _package(package, inventory, image.tree, kept)
         for key, package in sorted(inventory.packages.items())
     ]
     plan = Plan(
@@ -145,12 +145,14 @@ def _refused(error: BlockedError, blocked: Mapping[str, str]) -> ParedownError:
 
 
 def _package(
-    package: Package, owned: Iterable[str], tree: Tree, kept: AbstractSet[str]
+    package: Package, inventory: Inventory, tree: Tree, kept: AbstractSet[str]
 ) -> PackageDecision:
+    owned = inventory.owned[package.key]
     # As for the package's own database: links to directories, such as /lib, are shared by many.
     files = [path for path in owned if not tree.leads_to_directory(path)]
     left = [path for path in files if path in kept]
-    action: Action = "remove" if not left else "keep" if len(left) == len(files) else "trim"
+    stays = left or package.key in inventory.unlisted
+    action: Action = "remove" if not stays else "keep" if len(left) == len(files) else "trim"
     return PackageDecision(
         name=package.name,
         architecture=package.architecture,

@@ -20,7 +20,7 @@ class Package:
     name: str
     architecture: str
     version: str
-    manager: str  # "dpkg"
+    manager: str  # "dpkg", "apk"
     source: str  # source package's name, the own name if it has none
     depends: tuple[str, ...] = ()  # names that Depends and Pre-Depends mention, for risk only
 
@@ -50,6 +50,9 @@ class Inventory:
     # they share the fate of what they were made from: any of these packages or paths staying
     # keeps them. path -> the sources, package keys and paths.
     derived: Mapping[str, frozenset[str]]
+    # Packages of which nothing says which files are theirs: they stay declared, since nobody can
+    # say that nothing of them is left. Keys.
+    unlisted: frozenset[str] = frozenset()
 
 
 class PackageManager(Protocol):
@@ -69,6 +72,7 @@ class PackageManager(Protocol):
         """Return the database's files after slimming: new content by path, None where one goes.
 
         ``kept`` holds every path outside the database that stays. A package of which only
-        directories are left counts as gone. Files of the database that are not mentioned stay as
-        they are. Attributes other than size stay those of the original.
+        directories are left counts as gone, one that is ``unlisted`` never. Files of the database
+        that are not mentioned stay as they are. Attributes other than size stay those of the
+        original.
         """

@@ -1,34 +1,36 @@
 """dpkg: what its database says about an image, and the database of what is left.
 
-Ownership is dpkg's ``info/NAME.list``, with diversions and merged /usr resolved. Formats are in
-dpkg_format.py, files that maintainer scripts made in derived.py, the way back in dpkg_rewrite.py.
+Ownership is dpkg's ``info/NAME.list``, with diversions and merged /usr resolved, and in distroless
+images what their md5sums say (dpkg_statusd.py). Formats are in dpkg_format.py, files that
+maintainer scripts made in dpkg_derived.py, the way back in dpkg_rewrite.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
-from paredown_minimizer.image.model import Image, is_below, join, parent
+from paredown_minimizer.image.model import Image, is_below
 from paredown_minimizer.packages import dpkg_format as formats
+from paredown_minimizer.packages import dpkg_statusd
 from paredown_minimizer.packages.base import Inventory, Package
-from paredown_minimizer.packages.derived import derived_paths
+from paredown_minimizer.packages.dpkg_derived import derived_paths
 from paredown_minimizer.packages.dpkg_files import (
     DIVERSIONS,
     ROOT,
     STATUS,
     info_file,
-    lines_of,
-    text_of,
 )
 from paredown_minimizer.packages.dpkg_rewrite import rewrite_database
+from paredown_minimizer.packages.ownership import locator, owned_paths, owners_of
+from paredown_minimizer.packages.texts import lines_of, text_of
 
 # dpkg(1), package states: not-installed has no files, config-files has conffiles alone.
 _WITHOUT_FILES = {"not-installed", ""}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DpkgInventory(Inventory):
     """An inventory that also knows where a package's own spelling of a path leads."""
 
@@ -41,34 +43,38 @@ class Dpkg:
     name = "dpkg"
 
     def detect(self, image: Image) -> bool:
-        """Say whether there is a status file that names packages."""
+        """Say whether there is a status file that names packages, or a status.d."""
         entry = image.tree.get(STATUS)
-        return entry is not None and entry.type == "file" and entry.size > 0
+        whole = entry is not None and entry.type == "file" and entry.size > 0
+        return whole or bool(dpkg_statusd.files(image))
 
     def read(self, image: Image) -> DpkgInventory:
         """Read the database; see ``PackageManager.read``."""
-        stanzas = formats.parse_stanzas(text_of(image, STATUS), STATUS)
-        stanzas = [stanza for stanza in stanzas if stanza.state not in _WITHOUT_FILES]
         locate = _locator(image)
-        owned: dict[str, frozenset[str]] = {}
-        conffiles: dict[str, frozenset[str]] = {}
-        for stanza in stanzas:
+        packages: dict[str, Package] = {}
+        listed: dict[str, set[str]] = {}
+        conffiles: dict[str, set[str]] = {}
+        unlisted: set[str] = set()
+        for stanza, paths in (*_of_status(image), *dpkg_statusd.stanzas(image)):
             name = stanza.fields["Package"]
-            listed = lines_of(image, info_file(image.tree, stanza.key, "list"))
-            paths = {locate(name, path) for path in [*listed, *stanza.conffiles]}
-            owned[stanza.key] = frozenset(paths & image.tree.keys())
-            kept = {locate(name, path) for path in stanza.conffiles}
-            conffiles[stanza.key] = frozenset(kept & image.tree.keys())
-        packages = {stanza.key: _package(stanza) for stanza in stanzas}
+            own = conffiles.setdefault(stanza.key, set())
+            own |= {locate(name, path) for path in stanza.conffiles}
+            known = {locate(name, path) for path in paths or ()} | own
+            listed[stanza.key] = listed.get(stanza.key, set()) | known
+            packages.setdefault(stanza.key, _package(stanza))
+            if paths is None:
+                unlisted.add(stanza.key)
         database = frozenset(path for path in image.tree if is_below(path, ROOT))
-        owners = _owners(owned)
+        owned = owned_paths(image.tree, listed, database)
+        owners = owners_of(owned)
         return DpkgInventory(
             packages=packages,
             owned=owned,
             owners=owners,
-            conffiles=conffiles,
+            conffiles=owned_paths(image.tree, conffiles, database),
             database=database,
             derived=derived_paths(image, packages, owners, database),
+            unlisted=frozenset(key for key in unlisted if not owned[key]),
             locate=locate,
         )
 
@@ -93,27 +99,15 @@ def _package(stanza: formats.Stanza) -> Package:
     )
 
 
-def _owners(owned: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    owners: dict[str, set[str]] = {}
-    for key, paths in owned.items():
-        for path in paths:
-            owners.setdefault(path, set()).add(key)
-    return {path: frozenset(keys) for path, keys in owners.items()}
+def _of_status(image: Image) -> Iterator[tuple[formats.Stanza, list[str]]]:
+    for stanza in formats.parse_stanzas(text_of(image, STATUS), STATUS):
+        if stanza.state not in _WITHOUT_FILES:
+            yield stanza, lines_of(image, info_file(image.tree, stanza.key, "list"))
 
 
 def _locator(image: Image) -> Callable[[str, str], str]:
-    """Return the way from a listed path to the tree's: diversions first, then merged /usr."""
-    tree = image.tree
-    directories: dict[str, str] = {}
-
-    def canonical(path: str) -> str:
-        directory, _, name = path.rpartition("/")
-        if name in ("", ".", ".."):  # the root is listed as "/."
-            return tree.canonical(path)
-        if directory not in directories:
-            directories[directory] = parent(tree.canonical(f"{directory}/x"))
-        return join(directories[directory], name)
-
+    """Return the way from a listed path to the tree's: merged /usr first, then diversions."""
+    canonical = locator(image.tree)
     diversions = formats.parse_diversions(text_of(image, DIVERSIONS), DIVERSIONS)
     diverted = {canonical(item.path): item for item in diversions}
 

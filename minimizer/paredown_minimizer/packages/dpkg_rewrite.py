@@ -9,18 +9,20 @@ from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Image, Tree
 from paredown_minimizer.packages import dpkg_format as formats
+from paredown_minimizer.packages import dpkg_statusd
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.packages.dpkg_files import (
     ALTERNATIVES,
     DIVERSIONS,
+    EXTENDED_STATES,
     INFO,
     ROOT,
     STATUS,
     TRIGGERS,
     info_file,
-    text_of,
 )
-from paredown_schemas.names import encode_name
+from paredown_minimizer.packages.ownership import packages_left
+from paredown_minimizer.packages.texts import changes, text_of
 
 Locate = Callable[[str, str], str]
 
@@ -47,11 +49,7 @@ def rewrite_database(
 ) -> dict[str, bytes | None]:
     """Return the files that change by path, None where one goes; see ``PackageManager.rewrite``."""
     paths = kept | inventory.database
-    packages = {
-        key
-        for key, owned in inventory.owned.items()
-        if any(path in kept and not leads_to_directory(image.tree, path) for path in owned)
-    }
+    packages = packages_left(image.tree, inventory.owned, kept) | inventory.unlisted
     left = _Left(image, locate, paths, packages)
     files: dict[str, str | None] = {}
     for name in (STATUS, f"{STATUS}-old", f"{ROOT}/available"):
@@ -64,26 +62,10 @@ def rewrite_database(
         files[name] = _statoverrides(left, name)
     files.update(_alternatives(left))
     files.update(_triggers(left))
-    return _changed(image, files)
-
-
-def leads_to_directory(tree: Tree, path: str) -> bool:
-    """Say whether a path of the tree is a directory or a link to one: that holds no package."""
-    if tree[path].type == "symlink":
-        resolved = tree.resolve(path)
-        return resolved is not None and tree[resolved.path].type == "directory"
-    return tree[path].type == "directory"
-
-
-def _changed(image: Image, files: dict[str, str | None]) -> dict[str, bytes | None]:
-    changed: dict[str, bytes | None] = {}
-    for path in sorted(path for path in files if path in image.tree):
-        text = files[path]
-        if text is None:
-            changed[path] = None
-        elif text != text_of(image, path):
-            changed[path] = encode_name(text)
-    return changed
+    files.update(dpkg_statusd.rewrite(image, packages, left.stays))
+    if EXTENDED_STATES in kept:  # apt's: it stays and goes with apt
+        files[EXTENDED_STATES] = _extended_states(left)
+    return changes(image, files)
 
 
 def _status(left: _Left, name: str, inventory: Inventory) -> str:
@@ -123,6 +105,14 @@ def _gone(tree: Tree, key: str) -> dict[str, str | None]:
         for path in tree.children.get(INFO, ())
         if path.startswith(stem) and "." not in path[len(stem) :]
     }
+
+
+def _extended_states(left: _Left) -> str:
+    """Which packages were installed for others' sake, a stanza each (apt-mark(8))."""
+    text = text_of(left.image, EXTENDED_STATES)
+    stanzas = formats.parse_stanzas(text, EXTENDED_STATES)
+    staying = [stanza for stanza in stanzas if left.has_package(stanza.fields["Package"])]
+    return text if staying == stanzas else formats.dump_stanzas(staying)
 
 
 def _diversions(left: _Left, name: str) -> str:
