@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+import apk_tree
 import rootfs
 import server
 import strace_witness
@@ -47,6 +48,17 @@ def nginx_rootfs() -> Path:
 def flask_rootfs() -> Path:
     """A minbase Debian 12 with the Flask application of tests/data in /app; only to be read."""
     return _rootfs("flask")
+
+
+@pytest.fixture(scope="session")
+def apk_rootfs() -> Path:
+    """An Alpine Linux with the server of tests/data, see apk_tree; only to be read."""
+    _require(os.geteuid() == 0, "a root filesystem with its owners takes root")
+    try:
+        return apk_tree.server_tree()
+    except (OSError, subprocess.SubprocessError) as error:
+        _require(False, f"no apk-managed root filesystem can be made: {error}")
+        raise
 
 
 def _rootfs(name: str) -> Path:
