@@ -1,8 +1,10 @@
 """Layers of an image, applied in order in memory (OCI image specification, "Layer").
 
-What is odd is handled as a container runtime does with the tree as its root: parents are implied,
-links among parents are followed inside the root, absolute names are relative to it, the last of
-several members of one name counts. What would leave the tree is refused.
+What is odd is handled as container runtimes do: parents are implied, absolute names are relative to
+the root, the last of several members of one name counts. Each layer is unpacked by itself and laid
+over the others (docker, podman and containerd on overlayfs): a parent that the layer has no member
+of is a directory, and hides a link or file that lower layers have there; only links of the same
+layer are followed, inside the root. What would leave the tree is refused.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ _META = ".wh..wh."  # of aufs, as old docker wrote it: nothing of the image
 # limits.h
 _MAX_NAME = 255
 _MAX_PATH = 4096
+# Some hundred bytes for each of the most paths that any image has. A member's parents are implied,
+# and its path costs nothing in an archive that is compressed.
+_MAX_PATHS = 1 << 28
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,16 +86,16 @@ class LayerStack:
         """
         placed = []
         for member in members:
-            self._entries += 1
-            if self._entries > MAX_MEMBERS:
-                raise ParedownError(f"cannot read {layer}: too many members")
+            self._count(layer)
             self._bytes += member.size
             if self._bytes > MAX_EXPANDED:  # a sparse file claims any size for free
                 raise ParedownError(f"cannot read {layer}: it expands without measure")
             components = _components(member.name, layer)
+            if member.type == "symlink" and len(encode_name(member.link)) >= _MAX_PATH:
+                raise _error(layer, member.name, "the link is too long")
             if components and components[-1].startswith(WHITEOUT):
                 # A whiteout is about the layers below alone, wherever it stands in its own.
-                self._white_out(components, layer)
+                self._white_out(components)
             else:
                 placed.append((components, member))
         for components, member in placed:
@@ -98,7 +103,11 @@ class LayerStack:
         self._layer += 1
 
     def finish(self) -> Applied:
-        """Return what the layers made."""
+        """Return what the layers made.
+
+        Raises:
+            ParedownError: the paths together are longer than memory should have to bear.
+        """
         nodes = dict(self._walk())
         names: dict[int, int] = {}
         for node in nodes.values():
@@ -122,21 +131,32 @@ class LayerStack:
 
     def _walk(self) -> Iterable[tuple[str, _Node]]:
         pending = [("/", self._root)]
+        length = 0
         while pending:
             path, node = pending.pop()
+            length += len(path)
+            if length > _MAX_PATHS:
+                raise ParedownError("cannot read the layers: their paths are long without measure")
             yield path, node
             if node.children:
                 pending += [(join(path, name), child) for name, child in node.children.items()]
 
-    def _white_out(self, components: list[str], layer: str) -> None:
+    def _white_out(self, components: list[str]) -> None:
         *above, name = components
-        directory = self._directory(above, layer, create=False)
+        directory: _Node | None = self._root
+        for step in above:
+            directory = (directory.children or {}).get(step) if directory else None
         if directory is None or directory.children is None:
             return
         if name == _OPAQUE:
             directory.children.clear()
         elif not name.startswith(_META):
             directory.children.pop(name[len(WHITEOUT) :], None)
+
+    def _count(self, layer: str) -> None:
+        self._entries += 1
+        if self._entries > MAX_MEMBERS:
+            raise ParedownError(f"cannot read {layer}: too many members")
 
     def _place(self, components: list[str], member: Member, region: Region, layer: str) -> None:
         if not components:
@@ -189,7 +209,8 @@ class LayerStack:
             children = path[-1].children
             assert children is not None  # noqa: S101 - only directories are put on the path
             node = children.get(name)
-            if node is None and create:
+            if create and (node is None or (node.children is None and node.layer != self._layer)):
+                self._count(layer)
                 node = children[name] = self._implied()
             if node is None:
                 return None

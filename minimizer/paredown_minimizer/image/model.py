@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, Protocol
 
 from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
 
 EntryType = Literal["file", "directory", "symlink", "char", "block", "fifo", "socket"]
 
@@ -219,9 +220,12 @@ def is_below(path: str, directory: str) -> bool:
     return directory in ("/", path) or path.startswith(directory + "/")
 
 
-def path_key(path: str) -> tuple[str, ...]:
-    """Return the sort key that puts a directory right before what it holds."""
-    return tuple(path.split("/")) if path != "/" else ()
+def path_key(path: str) -> str:
+    """Return the sort key that puts a directory right before what it holds.
+
+    As by the list of its components, in the memory of one text: no name holds a NUL.
+    """
+    return path.replace("/", "\0")
 
 
 def read(image: Image, path: str, limit: int) -> bytes:
@@ -231,6 +235,8 @@ def read(image: Image, path: str, limit: int) -> bytes:
         ParedownError: it is longer than ``limit`` bytes, or cannot be read.
     """
     if image.tree[path].size > limit:
-        raise ParedownError(f"cannot read {path} of the image: longer than {limit} bytes")
+        raise ParedownError(
+            f"cannot read {escape_name(path)} of the image: longer than {limit} bytes"
+        )
     with image.open(path) as file:
         return file.read()
