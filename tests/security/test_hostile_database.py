@@ -84,6 +84,18 @@ def test_names_that_dpkg_refuses_are_refused(root: Path, name: str) -> None:
     assert str(told.value).isprintable()
 
 
+def test_field_that_stands_twice_is_refused(root: Path) -> None:
+    """dpkg refuses it too; whoever reads it chooses one of two truths."""
+    with pytest.raises(ParedownError, match="line 5 has a field again"):
+        plan(root, {"status": STANZA.format("good")[:-1] + "package: gone\n\n"})
+
+
+def test_names_of_the_databases_files_are_shown_escaped(root: Path) -> None:
+    with pytest.raises(ParedownError, match="cut short") as told:
+        plan(root, {"alternatives/\x1b[2J": "auto\n"})
+    assert str(told.value).isprintable()
+
+
 def test_nothing_outside_the_tree_is_named(root: Path) -> None:
     up = "../" * 9
     decision = plan(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
 
 _FIELD = re.compile(r"^([!-,./-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
 # Names in relation fields: "libc6 (>= 2.36), default-mta | mail-transport-agent".
@@ -71,10 +72,15 @@ def parse_stanzas(text: str, name: str) -> list[Stanza]:
 
 def _stanza(text: str, name: str, line: int) -> Stanza:
     fields: dict[str, str] = {}
+    seen: set[str] = set()
     end = 0
     for match in _FIELD.finditer(text):
         if match.start() != end:
             break
+        if match[1].lower() in seen:  # dpkg refuses it (lib/dpkg/parse.c), and names in any case
+            where = line + text.count("\n", 0, end)
+            raise ParedownError(f"cannot read {name}: line {where} has a field again")
+        seen.add(match[1].lower())
         fields[match[1]] = match[2].rstrip()
         end = match.end() + 1
     if end <= len(text):
@@ -180,7 +186,7 @@ def parse_alternatives(master: str, text: str, name: str) -> Alternatives:
             for target in _until_blank(lines)
         )
     except (StopIteration, RuntimeError) as error:
-        raise ParedownError(f"cannot read {name}: cut short") from error
+        raise ParedownError(f"cannot read {escape_name(name)}: cut short") from error
     return Alternatives(status, ((master, link), *slaves), choices)
 
 
