@@ -1,0 +1,102 @@
+"""dpkg's database: names only paths of the tree, and what is rewritten reads again and stays."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from fuzzing import MemoryImage, image_of, refusing, text_of
+from paredown_minimizer.packages.base import Inventory
+from paredown_minimizer.packages.dpkg import Dpkg
+from paredown_schemas.errors import ParedownError
+
+_DPKG = "/var/lib/dpkg"
+DICTIONARY = [
+    *(b"Package: ", b"Status: install ok installed\n", b"Architecture: amd64\n", b"Version: 1\n"),
+    *(b"Conffiles:\n", b"Depends: ", b"Source: ", b" obsolete", b" newconffile", b"0" * 32),
+    *(b"\n\n", b"\n@/var/lib/dpkg/", b"info/a.list\n", b"diversions\n", b"alternatives/x\n"),
+    *(b"statoverride\n", b"triggers/File\n", b"-> ", b"/..", b"../", b"/etc/alternatives/", b":"),
+]
+
+
+def one_input(data: bytes) -> None:
+    """Read a database, slim it by half of its files, and read what is left."""
+    image = image_of(data)
+    with refusing():
+        inventory = Dpkg().read(image)
+        _check(image, inventory)
+        kept = {
+            path
+            for path in image.tree.keys() - inventory.database
+            if image.tree[path].type == "directory"
+            or zlib.crc32(path.encode("utf-8", "replace")) % 2
+        }
+        changes = Dpkg().rewrite(image, inventory, kept)
+        assert changes.keys() <= inventory.database
+        gone = dict.fromkeys(image.tree.keys() - inventory.database - kept)
+        _check_again(
+            image.changed({**{p: None for p in gone if p in image.files}, **changes}), kept
+        )
+
+
+def _check(image: MemoryImage, inventory: Inventory) -> None:
+    tree = image.tree
+    assert inventory.packages.keys() == inventory.owned.keys() == inventory.conffiles.keys()
+    for key, paths in inventory.owned.items():
+        assert paths <= tree.keys()
+        assert inventory.conffiles[key] <= paths
+        for path in paths:
+            assert key in inventory.owners[path]
+            assert tree.canonical(path) == path, (
+                f"listed by a name that is not the tree's: {path!r}"
+            )
+    for path, sources in inventory.derived.items():
+        assert path in tree
+        assert sources <= tree.keys() | inventory.packages.keys()
+
+
+def _check_again(slim: MemoryImage, kept: set[str]) -> None:
+    """What was rewritten is read, names only what is there, and has nothing left to rewrite."""
+    try:
+        inventory = Dpkg().read(slim)
+        _check(slim, inventory)
+        again = Dpkg().rewrite(slim, inventory, kept)
+    except ParedownError as error:
+        raise AssertionError("what was written cannot be read") from error
+    assert not again, f"another rewriting changes {sorted(again)}"
+
+
+def seeds() -> Iterator[bytes]:
+    """Yield databases with every file that dpkg keeps."""
+    stanza = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:2-3\n"
+    conffiles = f"Conffiles:\n /etc/a.conf {'0' * 32}\n /etc/b c newconffile obsolete\n"
+    files: dict[str, str | bytes] = {
+        "/usr/bin/a": "a",
+        "/usr/bin/b": "b",
+        "/usr/bin/b.distrib": "b",
+        "/etc/a.conf": "a",
+        "/lib": "-> usr/lib",
+        "/usr/lib/liba.so": "a",
+        "/etc/alternatives/x": "-> /usr/bin/a",
+        "/usr/bin/x": "-> /etc/alternatives/x",
+        f"{_DPKG}/status": stanza.format("a")
+        + conffiles
+        + "Depends: b (>= 1) | c, d\n\n"
+        + stanza.format("b")
+        + "Description: b\n more\n .\n\n",
+        f"{_DPKG}/info/a.list": "/.\n/usr\n/usr/bin\n/usr/bin/a\n/lib/liba.so\n/etc/a.conf\n",
+        f"{_DPKG}/info/a.md5sums": f"{'0' * 32}  usr/bin/a\n",
+        f"{_DPKG}/info/a.conffiles": "/etc/a.conf\n",
+        f"{_DPKG}/info/b:amd64.list": "/.\n/usr/bin/b\n",
+        f"{_DPKG}/info/b:amd64.postinst": "#!/bin/sh\n",
+        f"{_DPKG}/diversions": "/usr/bin/b\n/usr/bin/b.distrib\na\n",
+        f"{_DPKG}/statoverride": "root root 4755 /usr/bin/a\n",
+        f"{_DPKG}/triggers/File": "/usr/lib b\n",
+        f"{_DPKG}/triggers/ldconfig": "b/noawait\n",
+        f"{_DPKG}/alternatives/x": "auto\n/usr/bin/x\n\n/usr/bin/a\n10\n\n",
+        f"{_DPKG}/available": stanza.format("c").replace("Status: install ok installed\n", ""),
+        "/var/lib/ucf/registry": "a /etc/a.conf\n",
+    }
+    yield text_of(files)
+    yield text_of({f"{_DPKG}/status": stanza.format("a"), f"{_DPKG}/info/a.list": "/.\n"})
+    yield text_of({f"{_DPKG}/status": stanza.format("a").replace("installed", "config-files")})
