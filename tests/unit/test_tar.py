@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from paredown_minimizer.image.model import Entry
 from paredown_minimizer.image.tar import Content, Member, Region, read_members
-from paredown_minimizer.image.tar_write import END, member_header, padding
+from paredown_minimizer.image.tar_write import END, member_header, member_size, padding
 from paredown_schemas.errors import ParedownError
 
 
@@ -123,6 +123,7 @@ ENTRIES = st.builds(
 @hypothesis.given(ENTRIES)
 def test_what_is_written_reads_the_same(entry: Entry) -> None:
     data = member_header(entry) + b"abc" + padding(3) + END
+    assert len(data) == member_size(entry) + len(END)
     ((found, content),) = members(data).values()
     assert content == b"abc"
     assert f"/{found.name}" == entry.path

@@ -29,6 +29,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("source", metavar="SOURCE", help="the image that the plan was made of")
     parser.add_argument("-o", "--output", metavar="DEST", required=True, help="where to write")
     parser.add_argument("--force", action="store_true", help="replace what DEST names")
+    parser.add_argument(
+        "--keep-layers",
+        action="store_true",
+        help="write what is left of each of SOURCE's layers, not one squashed layer",
+    )
     parser.set_defaults(run=run)
 
 
@@ -40,7 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
         slim = apply_plan(plan, image)
         provenance = Provenance(plan.image, plan.id, __version__)
         with _progress(f"Writing {escape_name(arguments.output)}"):
-            write_image(slim, arguments.output, provenance, force=arguments.force)
+            write_image(
+                slim,
+                arguments.output,
+                provenance,
+                force=arguments.force,
+                keep_layers=arguments.keep_layers,
+            )
         before, after = _totals(image.tree), _totals(slim.tree)
     print(f"Wrote {escape_name(arguments.output)}: {after} (was {before})", file=sys.stderr)
     print(f"Try it: {escape_name(next_step(arguments.output))}", file=sys.stderr)

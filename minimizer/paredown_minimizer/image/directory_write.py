@@ -12,20 +12,24 @@ from paredown_minimizer.image.dirfd import Directories
 from paredown_minimizer.image.model import Entry, Image, parent
 from paredown_minimizer.image.slim import Provenance
 from paredown_minimizer.image.staging import refuse_existing, staged_directory
-from paredown_schemas.errors import ParedownError
+from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import encode_name, escape_name
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_directory(image: Image, location: str, _: Provenance, *, force: bool) -> None:
+def write_directory(
+    image: Image, location: str, _: Provenance, *, force: bool, keep_layers: bool
+) -> None:
     """Write ``image`` to the directory that a ``dir:`` DEST names; a tree carries no provenance.
 
     Raises:
-        UsageError: it exists, and not ``force``.
+        UsageError: it exists, and not ``force``; or layers are to be kept.
         ParedownError: something cannot be written as it is in the image.
     """
+    if keep_layers:
+        raise UsageError("cannot keep the layers: a directory has none")
     final = Path(os.path.abspath(location))
     refuse_existing(final, force=force)
     with staged_directory(final) as new:

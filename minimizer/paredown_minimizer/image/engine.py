@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from typing import IO
 
 from paredown_minimizer.image.docker_archive import read_archive
-from paredown_minimizer.image.docker_archive_write import write_archive_file
+from paredown_minimizer.image.docker_archive_write import stream_archive
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
 from paredown_schemas.errors import ParedownError, UsageError
@@ -23,7 +26,9 @@ def open_stored(engine: str, reference: str) -> Image:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the image closes it
     try:
         what = f"read image {escape_name(reference)}"
-        _run([engine, "save", "--", reference], what, stdout=file)
+        command = [engine, "save", "--", reference]
+        with _running(command, what, stdin=subprocess.DEVNULL, stdout=file):
+            pass
     except BaseException:
         file.close()
         raise
@@ -31,26 +36,29 @@ def open_stored(engine: str, reference: str) -> Image:
 
 
 def write_stored(
-    engine: str, image: Image, reference: str, provenance: Provenance, *, force: bool
+    engine: str,
+    image: Image,
+    reference: str,
+    provenance: Provenance,
+    *,
+    force: bool,
+    keep_layers: bool,
 ) -> None:
-    """Load ``image`` into ``engine``, docker or podman, as ``reference``.
+    """Load ``image`` into ``engine``, docker or podman, as ``reference``, through a pipe.
 
     Raises:
-        UsageError: the engine has an image of that name, and not ``force``.
+        UsageError: the engine has an image of that name, and not ``force``; or see ``new_layers``.
         ParedownError: the engine is not there, or refuses it.
     """
     what = f"write image {escape_name(reference)}"
     if not force and _exists(engine, reference):
         raise UsageError(f"cannot {what}: it exists", hint="--force replaces it")
-    with tempfile.TemporaryFile() as file:
-        try:
-            write_archive_file(image, file.fileno(), reference, provenance)
-        except OSError as error:
-            raise ParedownError(
-                f"cannot {what}: {error.strerror}", hint="TMPDIR names where temporary files go"
-            ) from error
-        file.seek(0)
-        _run([engine, "load", "--quiet"], what, stdin=file, stdout=subprocess.DEVNULL)
+    command = [engine, "load", "--quiet"]
+    with _running(command, what, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        pipe = process.stdin
+        assert pipe is not None  # noqa: S101 - asked for above
+        with contextlib.suppress(BrokenPipeError), pipe:  # an engine that gives up says why
+            stream_archive(image, pipe.write, reference, provenance, keep_layers=keep_layers)
 
 
 def _exists(engine: str, reference: str) -> bool:
@@ -61,23 +69,27 @@ def _exists(engine: str, reference: str) -> bool:
         return False  # loading will say what is wrong
 
 
-def _run(
-    command: list[str],
-    what: str,
-    *,
-    stdin: IO[bytes] | int = subprocess.DEVNULL,
-    stdout: IO[bytes] | int,
-) -> None:
-    try:
-        process = subprocess.run(
-            command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, check=False
-        )
-    except FileNotFoundError as error:
-        raise ParedownError(
-            f"cannot {what}: there is no {command[0]} command",
-            hint=f"install {command[0]}'s command line, or name a dir: or docker-archive:",
-        ) from error
-    if process.returncode:
-        lines = process.stderr.decode("utf-8", "replace").strip().splitlines()
-        cause = escape_name(lines[-1].removeprefix("Error response from daemon: ")) if lines else ""
-        raise ParedownError(f"cannot {what}: {command[0]}: {cause or process.returncode}")
+@contextlib.contextmanager
+def _running(
+    command: list[str], what: str, *, stdin: int, stdout: IO[bytes] | int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield an engine's command as it runs; raise ParedownError with what it said if it fails."""
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as said:
+        try:
+            process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=said)
+        except FileNotFoundError as error:
+            raise ParedownError(
+                f"cannot {what}: there is no {command[0]} command",
+                hint=f"install {command[0]}'s command line, or name a dir: or docker-archive:",
+            ) from error
+        with process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            said.seek(0)
+            lines = said.read().decode("utf-8", "replace").strip().splitlines() or [""]
+            cause = escape_name(lines[-1].removeprefix("Error response from daemon: "))
+            raise ParedownError(f"cannot {what}: {command[0]}: {cause or process.returncode}")

@@ -28,7 +28,14 @@ class Writer(Protocol):
     """Writes an image to a location of its format."""
 
     def __call__(
-        self, image: Image, location: str, provenance: Provenance, /, *, force: bool
+        self,
+        image: Image,
+        location: str,
+        provenance: Provenance,
+        /,
+        *,
+        force: bool,
+        keep_layers: bool,
     ) -> None:
         """Write; raises UsageError where something exists and not ``force``, ParedownError."""
 
@@ -101,15 +108,19 @@ def open_image(spec: str) -> Image:
     return FORMATS[scheme].open(location)
 
 
-def write_image(image: Image, spec: str, provenance: Provenance, *, force: bool) -> None:
-    """Write ``image`` to what a DEST names.
+def write_image(
+    image: Image, spec: str, provenance: Provenance, *, force: bool, keep_layers: bool = False
+) -> None:
+    """Write ``image`` to what a DEST names, in one layer or in those of the original.
 
     Raises:
-        UsageError: the format is not known, or something exists and not ``force``.
+        UsageError: the format is not known, something exists and not ``force``, or there are no
+            layers to keep.
         ParedownError: it cannot be written; nothing is left under its name then.
     """
     scheme, location = split_spec(spec)
-    FORMATS[scheme].write(image, location, provenance, force=force)
+    write = FORMATS[scheme].write
+    write(image, location, provenance, force=force, keep_layers=keep_layers)
 
 
 def next_step(spec: str) -> str:

@@ -21,6 +21,9 @@ _TYPES = {
     "fifo": b"6",
 }
 _HARDLINK = b"1"
+# What ustar's octal fields hold.
+_MAX_ID = 8**7
+_MAX_SIZE = 8**11
 END = bytes(2 * BLOCK)
 
 
@@ -29,41 +32,27 @@ def member_header(entry: Entry, first: str | None = None) -> bytes:
 
     ``first`` is the path of the same hardlink group that was written before, if there is one.
     """
-    name = encode_name(entry.path[1:])
-    if entry.type == "directory":
-        name = name + b"/" if name else b"./"
-    link = encode_name(first[1:] if first is not None else entry.target or "")
-    kind = _HARDLINK if first is not None else _TYPES[entry.type]
-    size = entry.size if kind == b"0" else 0
-    seconds, fraction = divmod(entry.mtime_ns, 10**9)
-    records: list[tuple[bytes, bytes]] = []
-    if fraction or not 0 <= seconds < 8**11:
-        records.append((b"mtime", _decimal(entry.mtime_ns)))
-        seconds = 0
-    numbers = {"uid": (entry.uid, 8**7), "gid": (entry.gid, 8**7), "size": (size, 8**11)}
-    fields = {}
-    for key, (value, limit) in numbers.items():
-        if value >= limit:
-            records.append((key.encode(), b"%d" % value))
-        fields[key] = value if value < limit else 0
-    if len(name) > 100:
-        records.append((b"path", name))
-    if len(link) > 100:
-        records.append((b"linkpath", link))
-    if first is None:
-        records += [(b"SCHILY.xattr." + encode_name(key), value) for key, value in entry.xattrs]
+    kind, name, link = _kind(entry, first), _name(entry), _link(entry, first)
+    seconds = entry.mtime_ns // 10**9
     block = _block(
         name[:100],
         kind,
         mode=entry.mode,
-        uid=fields["uid"],
-        gid=fields["gid"],
-        size=fields["size"],
-        mtime=seconds,
+        uid=entry.uid if entry.uid < _MAX_ID else 0,
+        gid=entry.gid if entry.gid < _MAX_ID else 0,
+        size=_size(entry, first) if entry.size < _MAX_SIZE else 0,
+        mtime=0 if _has_odd_time(entry) else seconds,
         link=link[:100],
         device=entry.device or (0, 0),
     )
-    return _pax(records) + block
+    return _pax(_records(entry, first)) + block
+
+
+def member_size(entry: Entry, first: str | None = None) -> int:
+    """Return how many bytes a member takes, its content and what fills its last block included."""
+    records = _records(entry, first)
+    pax = BLOCK + _padded(len(_data(records))) if records else 0
+    return pax + BLOCK + _padded(_size(entry, first))
 
 
 def file_header(name: str, size: int) -> bytes:
@@ -74,6 +63,46 @@ def file_header(name: str, size: int) -> bytes:
 def padding(size: int) -> bytes:
     """Return what fills the last block of ``size`` bytes of content."""
     return bytes(-size % BLOCK)
+
+
+def _kind(entry: Entry, first: str | None) -> bytes:
+    return _HARDLINK if first is not None else _TYPES[entry.type]
+
+
+def _name(entry: Entry) -> bytes:
+    name = encode_name(entry.path[1:])
+    if entry.type == "directory":
+        return name + b"/" if name else b"./"
+    return name
+
+
+def _link(entry: Entry, first: str | None) -> bytes:
+    return encode_name(first[1:] if first is not None else entry.target or "")
+
+
+def _size(entry: Entry, first: str | None) -> int:
+    return entry.size if first is None else 0
+
+
+def _has_odd_time(entry: Entry) -> bool:
+    return bool(entry.mtime_ns % 10**9) or not 0 <= entry.mtime_ns < _MAX_SIZE * 10**9
+
+
+def _records(entry: Entry, first: str | None) -> list[tuple[bytes, bytes]]:
+    """Return what does not fit into the header."""
+    numbers = (
+        (b"uid", entry.uid, _MAX_ID),
+        (b"gid", entry.gid, _MAX_ID),
+        (b"size", _size(entry, first), _MAX_SIZE),
+    )
+    texts = ((b"path", _name(entry)), (b"linkpath", _link(entry, first)))
+    records = [(key, b"%d" % value) for key, value, limit in numbers if value >= limit]
+    records += [(key, text) for key, text in texts if len(text) > 100]
+    if _has_odd_time(entry):
+        records.append((b"mtime", _decimal(entry.mtime_ns)))
+    if first is None:
+        records += [(b"SCHILY.xattr." + encode_name(key), value) for key, value in entry.xattrs]
+    return records
 
 
 def _block(
@@ -105,7 +134,7 @@ def _block(
 
 
 def _pax(records: Iterable[tuple[bytes, bytes]]) -> bytes:
-    data = b"".join(_record(key, value) for key, value in sorted(records))
+    data = _data(records)
     if not data:
         return b""
     return (
@@ -113,6 +142,14 @@ def _pax(records: Iterable[tuple[bytes, bytes]]) -> bytes:
         + data
         + padding(len(data))
     )
+
+
+def _data(records: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(_record(key, value) for key, value in sorted(records))
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
 
 
 def _record(key: bytes, value: bytes) -> bytes:
