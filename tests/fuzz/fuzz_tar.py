@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 from archives import layer, link
 from fuzzing import check_tree, refusing, region
@@ -14,6 +16,16 @@ from paredown_minimizer.image.tar import BLOCK, Content, Member, Region, read_me
 from paredown_minimizer.image.tar_write import END, member_header, padding
 
 _SOME = 1 << 16
+_TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
+_TARFILE_TYPES = {
+    tarfile.REGTYPE: "file",
+    tarfile.LNKTYPE: "hardlink",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.CHRTYPE: "char",
+    tarfile.BLKTYPE: "block",
+    tarfile.DIRTYPE: "directory",
+    tarfile.FIFOTYPE: "fifo",
+}
 DICTIONARY = [
     *(b"ustar\x0000", b"ustar  \0", b"././@LongLink", b"SCHILY.xattr.user.x=", b"path=", b"size="),
     *(b"linkpath=", b"mtime=", b"uid=", b"gid=", b"GNU.sparse.major=1", b"GNU.sparse.minor=0"),
@@ -34,6 +46,7 @@ def _check(data: bytes) -> None:
     members = list(read_members(place, "fuzz"))
     for member in members:
         _check_member(place, member)
+    _check_against_tarfile(data, members)
     stack = LayerStack()
     stack.apply(place, members, "fuzz")
     tree = stack.finish().tree
@@ -57,6 +70,35 @@ def _check_member(place: Region, member: Member) -> None:
     whole = io.BufferedReader(Content(place, member)).read(_SOME)
     assert len(whole) == min(member.size, _SOME)
     assert whole.startswith(content)
+
+
+def _check_against_tarfile(data: bytes, members: list[Member]) -> None:
+    """Compare members whose headers are to the byte what tarfile writes: so they have one meaning.
+
+    Of others it reads what runtimes refuse, and stops in silence where they do.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:", **_TEXT) as archive:
+            theirs = list(archive)
+    except (tarfile.TarError, ValueError, OverflowError, IndexError):
+        return
+    for ours, info in zip(members, theirs, strict=False):
+        if not _well_formed(data, info):
+            return  # it may have stepped over something, so that what follows is another member
+        assert ours.name.rstrip("/") == info.name
+        assert _TARFILE_TYPES[info.type] == ours.type
+        assert (ours.size, ours.link) == (info.size, info.linkname)
+        assert (ours.mode, ours.uid, ours.gid) == (info.mode & 0o7777, info.uid, info.gid)
+
+
+def _well_formed(data: bytes, info: tarfile.TarInfo) -> bool:
+    raw = data[info.offset : info.offset_data]
+    forms: Any = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+    for form in forms:
+        with contextlib.suppress(ValueError, OverflowError):
+            if info.tobuf(form, _TEXT["encoding"], _TEXT["errors"]) == raw:
+                return True
+    return False
 
 
 def _written_and_read(tree: Tree) -> Tree:

@@ -101,13 +101,10 @@ class _Table:
         self._layer += 1
 
     def _white_out(self, path: Path) -> None:
-        *above, name = path
-        for length in range(len(above) + 1):
-            row = self._rows.get(tuple(above[:length]))
-            if row is None or row.kind != "directory":
-                return
+        name = path[-1]
+        above = self._parent(path[:-1], make=True)
         if name == ".wh..wh..opq":
-            self._remove(tuple(above), itself=False)
+            self._remove(above, itself=False)
         elif not name.startswith(".wh..wh."):
             self._remove((*above, name[4:]), itself=True)
 

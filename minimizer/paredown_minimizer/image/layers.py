@@ -95,7 +95,7 @@ class LayerStack:
                 raise _error(layer, member.name, "the link is too long")
             if components and components[-1].startswith(WHITEOUT):
                 # A whiteout is about the layers below alone, wherever it stands in its own.
-                self._white_out(components)
+                self._white_out(components, layer)
             else:
                 placed.append((components, member))
         for components, member in placed:
@@ -141,13 +141,11 @@ class LayerStack:
             if node.children:
                 pending += [(join(path, name), child) for name, child in node.children.items()]
 
-    def _white_out(self, components: list[str]) -> None:
+    def _white_out(self, components: list[str], layer: str) -> None:
         *above, name = components
-        directory: _Node | None = self._root
-        for step in above:
-            directory = (directory.children or {}).get(step) if directory else None
-        if directory is None or directory.children is None:
-            return
+        directory = self._directory(above, layer, create=True)
+        assert directory is not None  # noqa: S101 - what is missing was created
+        assert directory.children is not None  # noqa: S101
         if name == _OPAQUE:
             directory.children.clear()
         elif not name.startswith(_META):
