@@ -137,6 +137,17 @@ RUBY = Application(
     8000,
     ("/", "/digest", "/template", "/yaml", "/encoding", "/child"),
 )
+PHP = Application(
+    "PHP",
+    "php",
+    (
+        *("sh", "-c"),
+        """for fpm in /usr/sbin/php-fpm*; do "$fpm" --fpm-config /app/fpm.conf; done
+        exec nginx -c /app/nginx.conf -g 'daemon off;'""",
+    ),
+    8000,
+    tuple(re.findall(r"\n    '(/\w*)' => ", (rootfs.DATA / "php_app" / "index.php").read_text())),
+)
 SERVERS = (NGINX, REDIS, POSTGRES, JAVA, NODE, RUBY)
 
 

@@ -12,19 +12,22 @@ import tempfile
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "data"
+SUITES = {"bullseye": 11, "bookworm": 12, "trixie": 13}
+SUITE = "bookworm"
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A minbase bookworm with packages, and what is changed after their installation."""
+    """A minbase Debian with packages, and what is changed after their installation."""
 
     packages: tuple[str, ...]
     files: tuple[tuple[Path, str], ...] = ()  # a file of ours, its place
     remove: tuple[str, ...] = ()
+    suite: str = SUITE
 
     @property
     def digest(self) -> str:
-        """Return what a cached tree of another recipe differs in."""
+        """Return what a cached tree of another recipe differs in; its name tells the suite."""
         digest = hashlib.sha256(repr((self.packages, self.remove)).encode())
         for source, place in self.files:
             digest.update(place.encode() + source.read_bytes())
@@ -67,7 +70,33 @@ RECIPES = {
     "ruby": Recipe(
         ("ruby", "ruby-webrick"), files=((DATA / "ruby_app" / "server.rb", "/app/server.rb"),)
     ),
+    "php": Recipe(
+        ("nginx", "php-cli", "php-fpm", "php-mbstring", "php-sqlite3"),
+        files=tuple(
+            (DATA / "php_app" / name, f"/app/{name}")
+            for name in ("index.php", "fpm.conf", "nginx.conf")
+        ),
+    ),
 }
+# What a suite has under another name, or has not because it comes with another package.
+_OTHERWISE = {
+    ("openjdk-17-jdk-headless", "trixie"): ("openjdk-21-jdk-headless",),
+    ("ruby-webrick", "bullseye"): (),
+}
+
+
+def in_suite(name: str, suite: str) -> str:
+    """Return the name of ``RECIPES[name]`` as another suite has it, which is made a recipe too."""
+    if suite == SUITE:
+        return name
+    packages = (
+        other
+        for package in RECIPES[name].packages
+        for other in _OTHERWISE.get((package, suite), (package,))
+    )
+    recipe = dataclasses.replace(RECIPES[name], packages=tuple(packages), suite=suite)
+    RECIPES.setdefault(f"{name}-{suite}", recipe)
+    return f"{name}-{suite}"
 
 
 def cache_directory(name: str) -> Path:
@@ -99,10 +128,9 @@ def _make(recipe: Recipe, tree: Path) -> None:
     try:
         root = temporary / "root"
         include = ",".join(recipe.packages)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "bookworm"]
-        subprocess.run(
-            [*command, str(root)], check=True, timeout=600, stdin=subprocess.DEVNULL, text=True
-        )
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}"]
+        command += [recipe.suite, str(root)]
+        subprocess.run(command, check=True, timeout=600, stdin=subprocess.DEVNULL, text=True)
         for source, place in recipe.files:
             target = root / place.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -30,8 +30,9 @@ class Answer:
 class Server:
     """A running server; nothing of it can be reached from outside of its namespace."""
 
-    def __init__(self, process: subprocess.Popen[bytes], network: int, port: int) -> None:
-        self.process = process
+    def __init__(self, pid: int, network: int, port: int) -> None:
+        """Take a process of it, a descriptor of its network namespace, and where it listens."""
+        self._pid = pid
         self._port = port
         # A network namespace belongs to a thread (setns(2)): one thread goes in and stays.
         self._inside = concurrent.futures.ThreadPoolExecutor(
@@ -49,7 +50,7 @@ class Server:
 
     def run(self, command: Sequence[str], timeout: float = 60) -> str:
         """Run a host's command (a load generator) inside of the namespace; return its output."""
-        into = ["nsenter", "--target", str(self.process.pid), "--net", "--"]
+        into = ["nsenter", "--target", str(self._pid), "--net", "--"]
         result = subprocess.run(
             [*into, *command], check=False, capture_output=True, text=True, timeout=timeout
         )
@@ -106,9 +107,9 @@ def serve(
         deadline = time.monotonic() + within
         network = _network(process, deadline)
         stack.callback(os.close, network)
-        server = Server(process, network, port)
+        server = Server(process.pid, network, port)
         stack.callback(server.close)
-        _wait(server, deadline, log)
+        _wait(server, process, deadline, log)
         yield server
 
 
@@ -129,13 +130,15 @@ def _network(process: subprocess.Popen[bytes], deadline: float) -> int:
     raise AssertionError("the server never had a network namespace")
 
 
-def _wait(server: Server, deadline: float, log: Path | None) -> None:
-    while time.monotonic() < deadline and server.process.poll() is None:
+def _wait(
+    server: Server, process: subprocess.Popen[bytes], deadline: float, log: Path | None
+) -> None:
+    while time.monotonic() < deadline and process.poll() is None:
         if server.listens():
             return
         time.sleep(0.05)
     said = log.read_text("utf-8", "replace") if log else ""
-    raise AssertionError(f"the server does not answer (exit {server.process.poll()}): {said}")
+    raise AssertionError(f"the server does not answer (exit {process.poll()}): {said}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,90 @@
+"""Images of real applications, slimmed: under docker and podman they do all that the original did.
+
+A run takes those of SELECTION, which have each application, suite and engine; PAREDOWN_IMAGES=all
+takes all.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import images
+import rootfs
+import tree_witness
+from container_tools import Engine
+from fixture_types import Require
+from images import Served, Slimmed
+from served import SERVED
+
+SELECTION = {
+    "nginx-bullseye-docker",
+    "redis-trixie-podman",
+    "PostgreSQL-bookworm-docker",
+    "Flask-bookworm-podman",
+    "Node-bookworm-docker",
+    "Java-bookworm-podman",
+    "PHP-trixie-docker",
+    "Ruby-bullseye-podman",
+}
+CASES = [
+    pytest.param(served, suite, engine, id=name)
+    for served in SERVED
+    for suite in rootfs.SUITES
+    for engine in ("docker", "podman")
+    if (name := f"{served.name}-{suite}-{engine}") in SELECTION
+    or os.environ.get("PAREDOWN_IMAGES") == "all"
+]
+
+
+@pytest.fixture(scope="module")
+def slim(
+    recording: None,
+    docker_daemon: Engine,
+    require: Require,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Any:
+    """Return ``slim(served, suite)``: the image recorded and planned, once for both engines."""
+    del recording
+    made: dict[tuple[str, str], Slimmed] = {}
+
+    def get(served: Served, suite: str) -> Slimmed:
+        key = (served.name, suite)
+        if key not in made:
+            try:
+                served.application(suite)
+            except (OSError, subprocess.SubprocessError) as error:
+                require(False, f"mmdebstrap cannot make a root filesystem: {error}")
+            made.clear()
+            made[key] = images.slim(served, suite, docker_daemon, tmp_path_factory.mktemp("image"))
+        return made[key]
+
+    return get
+
+
+@pytest.mark.parametrize(("served", "suite", "engine"), CASES)
+def test_slim_image_does_all_that_the_original_did(
+    slim: Any,
+    docker_daemon: Engine,
+    request: pytest.FixtureRequest,
+    served: Served,
+    suite: str,
+    engine: str,
+    tmp_path: Path,
+) -> None:
+    under = {"docker": "docker_daemon", "podman": "podman_engine"}[engine]
+    there: Engine = request.getfixturevalue(under)
+    slimmed = slim(served, suite)
+    reference = images.apply(slimmed, docker_daemon, there)
+    with images.container(there, reference, slimmed.application) as running:
+        assert images.ask(served, slimmed.application, running) == slimmed.answers
+        assert images.healthy(there, running)
+    tree = images.export(there, reference, tmp_path / "tree")
+    original = slimmed.application.source
+    assert tree_witness.verify(tree) <= tree_witness.verify(original)
+    assert 0 < len(tree_witness.listed(tree)) < len(tree_witness.listed(original))
+    assert tree_witness.regular_bytes(tree) < tree_witness.regular_bytes(original)
