@@ -41,6 +41,7 @@ class Slimmed:
     reference: str
     answers: Answers
     plan: Path
+    tree: Path  # the original's, exported by docker
 
 
 def build(served: Served, suite: str, docker: Engine, space: Path) -> str:
@@ -68,7 +69,8 @@ def slim(served: Served, suite: str, docker: Engine, space: Path) -> Slimmed:
         assert healthy(docker, running)
     command = [PAREDOWN, "plan", f"docker:{reference}", "--trace", str(trace), "-o", str(plan)]
     _run(docker, command)
-    return Slimmed(served, application, reference, answers, plan)
+    tree = export(docker, reference, space / "original")
+    return Slimmed(served, application, reference, answers, plan, tree)
 
 
 def apply(slimmed: Slimmed, docker: Engine, engine: Engine) -> str:

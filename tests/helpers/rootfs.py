@@ -70,13 +70,7 @@ RECIPES = {
     "ruby": Recipe(
         ("ruby", "ruby-webrick"), files=((DATA / "ruby_app" / "server.rb", "/app/server.rb"),)
     ),
-    "php": Recipe(
-        ("nginx", "php-cli", "php-fpm", "php-mbstring", "php-sqlite3"),
-        files=tuple(
-            (DATA / "php_app" / name, f"/app/{name}")
-            for name in ("index.php", "fpm.conf", "nginx.conf")
-        ),
-    ),
+    "php": Recipe(("nginx", "php-cli", "php-fpm", "php-mbstring", "php-sqlite3")),
 }
 # What a suite has under another name, or has not because it comes with another package.
 _OTHERWISE = {

@@ -172,7 +172,16 @@ SERVED = (
     Served(
         "PHP",
         _in_suite(applications.PHP),
-        ("EXPOSE 8000", "STOPSIGNAL SIGQUIT", _health("php", "-r", _HTTP_BY["php"])),
+        (
+            "COPY index.php fpm.conf nginx.conf /app/",
+            "EXPOSE 8000",
+            "STOPSIGNAL SIGQUIT",
+            _health("php", "-r", _HTTP_BY["php"]),
+        ),
+        files=tuple(
+            (name, (rootfs.DATA / "php_app" / name).read_text())
+            for name in ("index.php", "fpm.conf", "nginx.conf")
+        ),
     ),
     Served(
         "Ruby",
