@@ -14,6 +14,7 @@ from ctypes import c_uint32, c_uint64
 from pathlib import Path
 
 from paredown_agent.libbpf import BTF, Map, Object
+from paredown_agent.processes import INITIAL_PID_NAMESPACE
 from paredown_agent.recorder.also import PROGRAMS, Also
 from paredown_agent.recorder.attach import Attachment, AttachSet
 from paredown_agent.recorder.messages import Event, kernel_device, read_message
@@ -21,7 +22,6 @@ from paredown_agent.ringbuffer import RingBuffer
 from paredown_schemas.errors import ParedownError
 
 OBJECT = Path(__file__).parent.parent / "paredown.bpf.o"
-_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
 _LOSSES = {0: "ring buffer", 1: "process table", 3: "unreadable names", 4: "message buffers"}
 _SKIPPED, _UNFINISHED = "preempted programs", "unfinished messages"
@@ -210,7 +210,7 @@ def _load(
 def _pid_namespace() -> int:
     """Return what the kernel side tells the agent's pid namespace by, 0 for the initial one."""
     number = Path("/proc/self/ns/pid").stat().st_ino
-    return 0 if number == _INITIAL_PID_NAMESPACE else number
+    return 0 if number == INITIAL_PID_NAMESPACE else number
 
 
 def _lookup(table: Map, pid: int) -> TaskState | None:

@@ -12,6 +12,7 @@ import psutil
 
 from paredown_agent import statx
 from paredown_agent.mountinfo import Mount, read_mounts
+from paredown_agent.processes import relatives
 from paredown_agent.recorder.base import Clock
 from paredown_agent.recorder.facts import Facts
 from paredown_agent.recorder.messages import EVENT_MOUNT, EVENT_PROGRAM, EVENT_SESSION, Event
@@ -125,7 +126,7 @@ class Sessions:
     def running(self, session: int) -> bool:
         """See ``Recorder``."""
         raw = {raw for raw, known in self._known.items() if known.id == session}
-        states = (self._programs.find_running(pid) for pid, _ in _parents())
+        states = map(self._programs.find_running, relatives())
         return any(state is not None and state.session in raw for state in states)
 
     def exe(self, key: int) -> str | None:
@@ -180,7 +181,7 @@ class Sessions:
 
     def _look_at_ids(self) -> None:
         """The ids that programs have changed to and still have."""
-        for pid, _ in _parents():
+        for pid in relatives():
             state = self._programs.find_running(pid)
             known = self._known.get(state.session) if state is not None and state.exe else None
             if state is not None and known is not None:
@@ -244,7 +245,7 @@ class Sessions:
             for member in found:
                 self._put(raw, member, started=started)
             adopted |= found
-            found = {child for child, parent in _parents() if parent in adopted} - adopted
+            found = {pid for pid, each in relatives().items() if each.parent in adopted} - adopted
             found.discard(os.getpid())  # beside a PID 1, which every orphan is a child of
 
     def _put(self, raw: int, pid: int, *, started: bool) -> None:
@@ -315,19 +316,6 @@ def _start_time(pid: int) -> int:
         return int(psutil.Process(pid).create_time() * 1e9)
     except psutil.Error:
         return 0
-
-
-def _parents() -> list[tuple[int, int]]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                stat = Path("/proc", name, "stat").read_bytes()
-            except OSError:
-                continue
-            # The second field, the program's name, may hold anything: count from its end.
-            found.append((int(name), int(stat.rpartition(b")")[2].split()[1])))
-    return found
 
 
 def _effective_ids(pid: int) -> tuple[int | None, int | None]:

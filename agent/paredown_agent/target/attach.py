@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import stat
 
+from paredown_agent.processes import relative_of
 from paredown_agent.recorder.base import Adopter, Clock
 from paredown_agent.recorder.classify import file_kind
 from paredown_agent.target.held import Held, Holdings
 from paredown_agent.target.heldports import HeldPorts
-from paredown_agent.target.members import Container, relatives, sessions_of
+from paredown_agent.target.members import Container, sessions_of
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import File, Loss, Port, Record, Snapshot
 
@@ -49,7 +50,7 @@ def attach(first: int, recorder: Adopter, clock: Clock) -> list[Record]:
 
 def _adopt(container: Container, pid: int, recorder: Adopter) -> int | None:
     """None for one that has ended."""
-    relative = relatives().get(pid)
+    relative = relative_of(pid)
     if relative is None:
         return None
     try:

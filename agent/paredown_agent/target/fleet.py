@@ -16,16 +16,16 @@ import select
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 from paredown_agent import statx
 from paredown_agent.mountinfo import read_mounts
+from paredown_agent.processes import relative_of, relatives
 from paredown_agent.recorder.base import Adopter, Clock, Recorder
 from paredown_agent.sieve import Nobody
 from paredown_agent.target.attach import attach
 from paredown_agent.target.base import LATE
 from paredown_agent.target.engines.registry import Engines, Found
-from paredown_agent.target.members import relatives, root_of
+from paredown_agent.target.members import root_of
 from paredown_agent.target.overlays import OverlayWatch
 from paredown_agent.target.roots import owner_of_root
 from paredown_agent.tracedirectory import Subject, TraceDirectory
@@ -274,7 +274,8 @@ class FleetTarget:
 
     def _is_late(self, member: Member, pid: int) -> bool:
         """It ran before it was watched, or long enough to have been seen since."""
-        age = _age(pid)
+        relative = relative_of(pid)
+        age = relative.age if relative else 0.0
         seen_since = time.monotonic() - member.met
         return (age > min(_EXEC_DELAY, seen_since) and _has_begun(pid)) or age > _UNKNOWN
 
@@ -361,13 +362,3 @@ def _has_begun(pid: int) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def _age(pid: int) -> float:
-    """Return for how many seconds a process has run; 0 if it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0.0
-    ticks = int(stat.rpartition(b")")[2].split()[19])  # starttime, proc_pid_stat(5)
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

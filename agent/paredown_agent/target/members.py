@@ -6,7 +6,6 @@ its pid namespace, which it may share with the host or with its pod, nor its cgr
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from paredown_agent.capabilities import GRANT, effective
 from paredown_agent.mountinfo import Mount, read_mounts
+from paredown_agent.processes import INITIAL_PID_NAMESPACE, Relative, relatives
 from paredown_schemas.errors import ParedownError
 
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -21,27 +21,9 @@ _INIT = 1
 # Without them other users' processes, and those with more capabilities, hold nothing, it seems
 # (ptrace(2), access mode checking; proc(5), the modes of /proc/PID/fd and map_files).
 _TO_LOOK = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
-_HOST_PIDS = 0xEFFFFFFC  # include/linux/proc_ns.h: PROC_PID_INIT_INO
 
 # st_dev and st_ino of a process's root directory
 Root = tuple[int, int]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Relative:
-    """A process's parent, and its start in clock ticks since boot: an order, and an identity."""
-
-    parent: int
-    start: int
-
-
-def relatives() -> dict[int, Relative]:
-    """Return every process there is (proc_pid_stat(5)), in the order in which they started."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (relative := _relative(int(name))) is not None:
-            found[int(name)] = relative
-    return dict(sorted(found.items(), key=lambda item: (item[1].start, item[0])))
 
 
 def first_process(pid: int) -> int:
@@ -169,7 +151,7 @@ def namespace_of(pid: int, kind: str) -> int | None:
 def _own_roots() -> set[Root | None]:
     """In a pid namespace that is shared with a container or a pod, PID 1 is theirs."""
     own = os.getpid()
-    host = {root_of(_INIT)} if namespace_of(own, "pid") == _HOST_PIDS else set()
+    host = {root_of(_INIT)} if namespace_of(own, "pid") == INITIAL_PID_NAMESPACE else set()
     return {root_of(own), *host}
 
 
@@ -192,13 +174,3 @@ def _top(pid: int, processes: Mapping[int, Relative]) -> int:
             break
         pid = relative.parent
     return pid
-
-
-def _relative(pid: int) -> Relative | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The second field, the program's name, may hold anything: count from its end.
-    fields = stat.rpartition(b")")[2].split()
-    return Relative(parent=int(fields[1]), start=int(fields[19]))
