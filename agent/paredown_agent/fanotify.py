@@ -18,6 +18,7 @@ from ctypes import c_uint, c_uint64
 from pathlib import Path
 from typing import NamedTuple
 
+from paredown_agent import syscalls
 from paredown_schemas.errors import ParedownError
 
 FAN_CLOSE_WRITE = 0x8
@@ -168,9 +169,7 @@ class Group:
         os.close(self.fd)
 
     def _mark(self, flags: int, mask: int, fd: int) -> None:
-        if _fanotify_mark(self.fd, flags, c_uint64(mask), fd, None) < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
+        syscalls.check(_fanotify_mark(self.fd, flags, c_uint64(mask), fd, None))
 
     def _probe_ignore(self) -> int:
         probe = os.memfd_create("probe")
@@ -194,8 +193,7 @@ def _init() -> tuple[int, bool]:
         fd: int = _libc.fanotify_init(_FAN_CLOEXEC | _FAN_NONBLOCK | newer, file_flags)
         if fd >= 0:
             return fd, bool(newer)
-    code = ctypes.get_errno()
-    error = OSError(code, os.strerror(code))
+    error = syscalls.last_error()
     raise ParedownError(f"cannot use fanotify: {error.strerror}", hint=_hint(error))
 
 

@@ -16,9 +16,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
-import os
 import threading
 from ctypes import c_int, c_long, c_size_t, c_uint32, c_uint64, c_void_p
+
+from paredown_agent import syscalls
 
 _PAGE = mmap.PAGESIZE
 _WINDOW = 1 << 18
@@ -118,8 +119,8 @@ def _map(fd: int, length: int, protection: int, offset: int) -> int:
     """Unlike ``mmap.mmap`` without a descriptor of its own: there may be none left."""
     address = _libc().mmap(None, length, protection, mmap.MAP_SHARED, fd, offset)
     if address == _FAILED:
-        code = ctypes.get_errno()
-        raise OSError(code, f"cannot map the BPF ring buffer: {os.strerror(code)}")
+        error = syscalls.last_error()
+        raise OSError(error.errno, f"cannot map the BPF ring buffer: {error.strerror}")
     return int(address)
 
 

@@ -9,6 +9,8 @@ import signal
 import struct
 from collections.abc import Collection, Iterator
 
+from paredown_agent import syscalls
+
 # include/uapi/linux/signalfd.h
 _SFD_NONBLOCK = os.O_NONBLOCK
 _SFD_CLOEXEC = os.O_CLOEXEC
@@ -35,11 +37,8 @@ class SignalDescriptor:
         signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         bits = sum(1 << (number - 1) for number in numbers)
         libc = ctypes.CDLL(None, use_errno=True)
-        self._fd: int = libc.signalfd(
-            -1, _SIGSET.pack(bits, *[0] * 15), _SFD_NONBLOCK | _SFD_CLOEXEC
-        )
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        mask = _SIGSET.pack(bits, *[0] * 15)
+        self._fd = syscalls.check(libc.signalfd(-1, mask, _SFD_NONBLOCK | _SFD_CLOEXEC))
 
     def fileno(self) -> int:
         """Return the descriptor, readable while a signal waits."""

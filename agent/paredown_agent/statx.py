@@ -7,6 +7,8 @@ import os
 import struct
 from typing import NamedTuple
 
+from paredown_agent import syscalls
+
 _AT_EMPTY_PATH = 0x1000  # fcntl.h
 # linux/stat.h
 _BASIC_STATS = 0x7FF
@@ -46,8 +48,7 @@ def status(fd: int, *, unique: bool = True) -> Status:
     wanted = _WANTED_UNIQUE if unique else _WANTED
     buffer = _Buffer()
     if _statx(fd, b"", _AT_EMPTY_PATH, wanted, buffer) < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise syscalls.last_error()
     fields = _FIELDS.unpack_from(buffer)
     mask, links, mode, inode, size, changed, changed_ns, modified, modified_ns = fields[:9]
     major, minor, mount = fields[9:]

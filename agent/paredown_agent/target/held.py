@@ -7,29 +7,23 @@ way through a socket).
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import os
-import platform
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from paredown_agent import statx
+from paredown_agent import statx, syscalls
 from paredown_agent.mountinfo import Mount, is_below, path_in_superblock, unescape
 from paredown_agent.recorder.classify import open_use, read_head
 from paredown_agent.recorder.paths import FoundPath, Paths
 from paredown_schemas.names import decode_name
 from paredown_schemas.trace import How
 
-# include/uapi/linux/kcmp.h; the call's number in asm/unistd.h
-_KCMP_FILES, _KCMP_FS = 2, 3
-_KCMP = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
+_KCMP_FILES, _KCMP_FS = 2, 3  # include/uapi/linux/kcmp.h
 _RING = "anon_inode:[io_uring]"
 _REGISTERED = re.compile(rb"^ *\d+: (/.*)$", re.MULTILINE)
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,7 +140,10 @@ def _own_tables(thread: int, leader: int) -> Iterator[tuple[str, How]]:
 
 def _share(thread: int, leader: int, table: int) -> bool:
     """Ask kcmp(2); what it cannot tell, as in a kernel without it, is read twice."""
-    return _KCMP is not None and _libc.syscall(_KCMP, thread, leader, table, 0, 0) == 0
+    try:
+        return syscalls.call("kcmp", thread, leader, table, 0, 0) == 0
+    except OSError:
+        return False
 
 
 def _list(directory: str) -> list[str]:

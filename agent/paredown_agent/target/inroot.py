@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import stat
 import struct
 
+from paredown_agent import syscalls
 from paredown_agent.target.base import CommandNotStartedError
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import encode_name, escape_name
 
-# include/uapi/linux/openat2.h (Linux 5.6); the number is the same on every architecture.
-_OPENAT2 = 437
+# include/uapi/linux/openat2.h (Linux 5.6)
 _RESOLVE_IN_ROOT = 0x10
 _HOW = struct.Struct("=QQQ")
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def check_program(root: int, name: str, path: str) -> None:
@@ -56,8 +53,9 @@ def check_tree(root: int, what: str) -> None:
 
 def _mode(root: int, path: str) -> int | None:
     how = _HOW.pack(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
-    descriptor = _libc.syscall(_OPENAT2, root, encode_name(path), how, ctypes.c_size_t(len(how)))
-    if descriptor < 0:
+    try:
+        descriptor = syscalls.call("openat2", root, encode_name(path), how, len(how))
+    except OSError:
         return None
     try:
         return os.fstat(descriptor).st_mode

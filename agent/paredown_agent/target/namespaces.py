@@ -7,6 +7,8 @@ import os
 import select
 import signal
 
+from paredown_agent import syscalls
+
 # include/uapi/linux/sched.h
 CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
@@ -27,17 +29,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def unshare(flags: int) -> None:
     """Leave the namespaces that ``flags`` names for new ones (unshare(2)); raises OSError."""
-    _check(_libc.unshare(flags))
+    syscalls.check(_libc.unshare(flags))
 
 
 def set_namespace(descriptor: int, kind: int) -> None:
     """Enter the namespace of an open /proc/PID/ns file (setns(2)); raises OSError."""
-    _check(_libc.setns(descriptor, kind))
+    syscalls.check(_libc.setns(descriptor, kind))
 
 
 def mount(source: str | None, target: str, fstype: str | None, flags: int, data: str = "") -> None:
     """Mount or remount (mount(2)); raises OSError."""
-    _check(
+    syscalls.check(
         _libc.mount(
             None if source is None else os.fsencode(source),
             os.fsencode(target),
@@ -56,13 +58,7 @@ def private_mounts() -> None:
 
 def die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent, an open pidfd, dies (prctl(2))."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    syscalls.check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     # It may have died before the line above: then no signal will come.
     if select.select([parent], [], [], 0)[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _check(result: int) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
