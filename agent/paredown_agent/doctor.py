@@ -8,7 +8,6 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from paredown_agent import libbpf
@@ -60,8 +59,7 @@ def to_json(checks: list[Check]) -> dict[str, Any]:
 
 def _kernel() -> Iterator[Check]:
     yield Check("kernel", works=True, detail=f"{os.uname().release} {os.uname().machine}")
-    btf = Path("/sys/kernel/btf/vmlinux").exists()
-    yield _check("BTF", btf, "/sys/kernel/btf/vmlinux", "a kernel with CONFIG_DEBUG_INFO_BTF")
+    yield _check("BTF", libbpf.BTF.exists(), str(libbpf.BTF), "a kernel with CONFIG_DEBUG_INFO_BTF")
     yield _tracefs()
 
 

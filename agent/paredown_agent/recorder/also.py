@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from paredown_agent.libbpf import Object
+from paredown_agent.libbpf import BTF, Object
 from paredown_agent.mountinfo import read_mounts
 from paredown_agent.recorder.calls import lookup_entries
 from paredown_agent.tracepoints import detached_mount
@@ -24,7 +24,6 @@ from paredown_schemas.trace import Coverage, Facet
 ALSO: Final[tuple[Facet, ...]] = ("exists", "missing", "capabilities", "syscalls")
 _WANT_EXISTS, _WANT_MISSING = 1, 2
 _KALLSYMS = Path("/proc/kallsyms")
-_BTF = Path("/sys/kernel/btf/vmlinux")
 # They ask for a capability without audit (CAP_OPT_NOAUDIT): to do more if it is there, or to tell
 # more, and not because the program wants something that takes it.
 _QUIET = frozenset(
@@ -174,7 +173,7 @@ def _attach_calls(loaded: Object) -> None:
 def _capabilities() -> Group:
     """By the tracepoint, or by the function that it stands in (cap_capable(), Linux 6.14)."""
     try:
-        has_tracepoint = b"\0btf_trace_cap_capable\0" in _BTF.read_bytes()
+        has_tracepoint = b"\0btf_trace_cap_capable\0" in BTF.read_bytes()
     except OSError:
         has_tracepoint = True  # attaching it will tell
     if has_tracepoint:
