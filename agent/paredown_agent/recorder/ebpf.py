@@ -89,7 +89,7 @@ class EbpfRecorder(SessionKeeper):
     def _file(self, event: Event) -> list[File]:
         known = self._sessions.get(event.session)
         file = known and told_file(event, known.id, self._sessions.exe(event.exe), self._clock)
-        new = file and self._seen.add((file.session, file.path, file.how, file.exe))
+        new = file and self._seen.add_use(file.session, file.path, file.how, file.exe)
         return [file] if file and new else []
 
 

@@ -195,7 +195,7 @@ class FanotifyRecorder(SessionKeeper):
                 continue
             if event.kind == EVENT_FILE:
                 file = told_file(event, known.id, self._sessions.exe(event.exe), self._clock)
-                if self._seen.add((known.id, file.path, file.how, file.exe)):
+                if self._seen.add_use(known.id, file.path, file.how, file.exe):
                     records.append(file)
             elif event.kind == EVENT_PROGRAM:
                 device = self._sessions.superblock(known.id)
@@ -280,10 +280,11 @@ class FanotifyRecorder(SessionKeeper):
             records.append(self._loss("path longer than 4095 bytes", 1))
         for how in self._hows(event, status, caller, found):
             exe = self._attribution.exe(event, caller, found, how)
-            for path in found:
-                key = (known.id, path.path, how, exe)
-                if self._seen.add(key):
-                    records.append(self._file(path, how, status, known, exe))
+            records += [
+                self._file(path, how, status, known, exe)
+                for path in found
+                if self._seen.add_use(known.id, path.path, how, exe)
+            ]
         self._ignore(event, status, known)
 
     def _hows(

@@ -37,6 +37,10 @@ class Seen:
         self._table[start] = digest
         return True
 
+    def add_use(self, session: int, path: str, how: str, exe: str | None) -> bool:
+        """Remember one use of a file by a program; say whether it is new."""
+        return self.add((session, path, how, exe))
+
 
 LOOKS = 15  # what four bits count
 
