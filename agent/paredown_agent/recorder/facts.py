@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from paredown_agent.capabilities import capability_name
 from paredown_agent.recorder.base import Clock
 from paredown_agent.recorder.calls import LOOKUPS, architecture, call_name
 from paredown_agent.recorder.messages import (
@@ -30,15 +31,6 @@ from paredown_schemas.trace import (
     Syscall,
 )
 
-# include/uapi/linux/capability.h, in the order of their numbers.
-_CAPABILITIES = (
-    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"),
-    *("SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW"),
-    *("IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT"),
-    *("SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD"),
-    *("LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG"),
-    *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
-)
 _PROTOCOLS: dict[int, Protocol] = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 # A client that binds to any free port has another one each time.
 _MAX_PORTS = 4096
@@ -78,7 +70,7 @@ class Facts:
             name = call_name(event.use, event.inode)
             return Syscall(name, event.inode, architecture(event.use), session, exe, time)
         if event.kind == EVENT_CAPABILITY:
-            return Capability(_capability(event.inode), event.size == 0, session, exe, time)
+            return Capability(capability_name(event.inode), event.size == 0, session, exe, time)
         if event.kind == EVENT_LOOKUP:
             return self._lookup(event, session, exe, time)
         return None
@@ -100,10 +92,6 @@ class Facts:
 
 def _key(record: Record) -> tuple[object, ...]:
     return tuple(getattr(record, name) for name in record.__slots__ if name not in ("time", "pid"))
-
-
-def _capability(number: int) -> str:
-    return f"CAP_{_CAPABILITIES[number] if number < len(_CAPABILITIES) else number}"
 
 
 def _errno_name(number: int) -> str:

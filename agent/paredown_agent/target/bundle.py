@@ -13,25 +13,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from paredown_agent.capabilities import bounding
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# docker's default set (moby, oci/caps/defaults.go) by number (linux/capability.h), without
-# CAP_MKNOD: the container has no device cgroup, so that the host's disks would be within reach.
-_CAPABILITIES = {
-    "CAP_CHOWN": 0,
-    "CAP_DAC_OVERRIDE": 1,
-    "CAP_FOWNER": 3,
-    "CAP_FSETID": 4,
-    "CAP_KILL": 5,
-    "CAP_SETGID": 6,
-    "CAP_SETUID": 7,
-    "CAP_SETPCAP": 8,
-    "CAP_NET_BIND_SERVICE": 10,
-    "CAP_NET_RAW": 13,
-    "CAP_SYS_CHROOT": 18,
-    "CAP_AUDIT_WRITE": 29,
-    "CAP_SETFCAP": 31,
-}
+# docker's default set (moby, oci/caps/defaults.go) without CAP_MKNOD: the container has no device
+# cgroup, so that the host's disks would be within reach.
+_CAPABILITIES = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SYS_CHROOT",
+    "CAP_AUDIT_WRITE",
+    "CAP_SETFCAP",
+)
 
 # What docker hides (moby, oci/defaults.go).
 _MASKED = [
@@ -113,9 +115,8 @@ def _environment(hostname: str) -> list[str]:
 
 def _capabilities() -> list[str]:
     """What the host itself lacks cannot be handed on: runc would refuse to start."""
-    status = Path("/proc/self/status").read_text()
-    (bounding,) = re.findall(r"^CapBnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    return [name for name, number in _CAPABILITIES.items() if int(bounding, 16) >> number & 1]
+    held = bounding()
+    return [name for name in _CAPABILITIES if name in held]
 
 
 def _mount(destination: str, fstype: str, *options: str) -> dict[str, Any]:
