@@ -13,6 +13,8 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import Record, Session
 
 LATE = "late attach"
+# Seconds from a container's mount or start to its first exec; without a session by then it is late.
+EXEC_DELAY = 2.0
 
 
 class CommandNotStartedError(ParedownError):

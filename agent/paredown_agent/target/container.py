@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 from paredown_agent.commandline import RUNTIMES
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.target.attach import attach
-from paredown_agent.target.base import LATE
+from paredown_agent.target.base import EXEC_DELAY, LATE
 from paredown_agent.target.engines.registry import Engines, Found
 from paredown_agent.target.members import container_id, first_process
 from paredown_agent.target.restarts import Restarts, mount_point_of
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import Record, Session
-
-# Seconds from a container's start to its first exec; without a session by then it is late.
-_EXEC_DELAY = 2.0
 
 
 class ContainerTarget:
@@ -165,7 +162,7 @@ class ContainerTarget:
         """A later start whose first exec was missed."""
         if self._pidfd is None or self._restarts is None or self._since is None:
             return
-        if time.monotonic() < self._since + _EXEC_DELAY:
+        if time.monotonic() < self._since + EXEC_DELAY:
             return
         self._since = None
         if not self._restarts.saw_begin(self._pid):

@@ -23,7 +23,7 @@ from paredown_agent.processes import relative_of, relatives
 from paredown_agent.recorder.base import Adopter, Clock, Recorder
 from paredown_agent.sieve import Nobody
 from paredown_agent.target.attach import attach
-from paredown_agent.target.base import LATE
+from paredown_agent.target.base import EXEC_DELAY, LATE
 from paredown_agent.target.engines.registry import Engines, Found
 from paredown_agent.target.members import root_of
 from paredown_agent.target.overlays import OverlayWatch
@@ -32,8 +32,6 @@ from paredown_agent.tracedirectory import Subject, TraceDirectory
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import ImageIdentity, Record, Session, SessionKind
 
-# Seconds from a container's mount to its first exec; without a session by then it is late.
-_EXEC_DELAY = 2.0
 _ASK_AGAIN = 2.0  # seconds between questions, at the least
 _ASK_SELDOM = 60.0
 _READ_AGAIN = 0.05  # seconds between looks at the engines' files, and ever longer
@@ -195,7 +193,7 @@ class FleetTarget:
                 new.append(point)
         for point in new:
             member = self._members[point]
-            member.ask, member.delay = now + _EXEC_DELAY, _ASK_AGAIN
+            member.ask, member.delay = now + EXEC_DELAY, _ASK_AGAIN
             self._ask_files(member)
         for member in self._members.values():
             if member.mount_point not in watch.mounted and member.gone is None:
@@ -277,7 +275,7 @@ class FleetTarget:
         relative = relative_of(pid)
         age = relative.age if relative else 0.0
         seen_since = time.monotonic() - member.met
-        return (age > min(_EXEC_DELAY, seen_since) and _has_begun(pid)) or age > _UNKNOWN
+        return (age > min(EXEC_DELAY, seen_since) and _has_begun(pid)) or age > _UNKNOWN
 
     def _attach(self, member: Member, pid: int, recorder: Recorder) -> None:
         adopting = _Adopting(self._adopted, member, recorder)

@@ -20,15 +20,13 @@ from paredown_agent.commandline import container_name, redact, run_position
 from paredown_agent.recorder.base import Clock, Recorder
 from paredown_agent.signaldescriptor import unblock
 from paredown_agent.target.attach import attach
-from paredown_agent.target.base import LATE, CommandNotStartedError
+from paredown_agent.target.base import EXEC_DELAY, LATE, CommandNotStartedError
 from paredown_agent.target.engines.docker import CreatedContainers, Docker, DockerContainer
 from paredown_agent.target.overlays import OverlayWatch
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import encode_name, escape_name
 from paredown_schemas.trace import ImageIdentity, Record, Session
 
-# Seconds from the engine's "running" to the first exec; without a session by then it is late.
-_EXEC_DELAY = 2.0
 _ASK_AGAIN = 0.2  # seconds
 # docker lets a question about a container wait while that one starts.
 _AT_ONCE = 4
@@ -275,7 +273,7 @@ class RuntimeTarget:
     def _attach_if_late(self, recorder: Recorder) -> Sequence[Record]:
         if self._ours is None or self._running_since is None or "container" not in self._pidfds:
             return []
-        if time.monotonic() < self._running_since + _EXEC_DELAY:
+        if time.monotonic() < self._running_since + EXEC_DELAY:
             return []
         self._running_since = None
         if self._ours.pid in self._first_processes():
