@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fixture_types import Require
 from paredown_agent.recorder.base import Recorder
+from paredown_schemas.errors import ParedownError
 from paredown_schemas.trace import Coverage, Process, Record, Session
 from recording import PATIENCE, begun, files, follow, paths, run, settle, shell, start, watch
 
@@ -130,6 +133,16 @@ def test_adopts_what_runs_already(recorder: Recorder, root: Path) -> None:
     assert users(records, "/etc/issue") == {1}
     started = {record.exe for record in records if isinstance(record, Process)}
     assert {"/usr/bin/dash", "/usr/bin/cat"} <= started
+
+
+def test_adopts_no_container_that_has_ended(recorder: Recorder) -> None:
+    """As long as nobody has waited for its process, that is there still, without a root."""
+    with start(["true"]) as process:
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        with pytest.raises(ParedownError, match=f"cannot record process {process.pid}"):
+            recorder.adopt(process.pid, "container")
+    assert not sessions(list(recorder.drain()))
 
 
 def watching_end(recorder: Recorder, process: subprocess.Popen[bytes]) -> list[Record]:

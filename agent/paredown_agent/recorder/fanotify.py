@@ -10,6 +10,7 @@ the reading of the event, milliseconds in general, is recorded by its new name.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import stat
@@ -39,6 +40,7 @@ from paredown_agent.recorder.sessions import (
     Known,
     SessionKeeper,
     Sessions,
+    root_device,
     superblock_device,
 )
 from paredown_agent.recorder.startup import Startup
@@ -124,7 +126,8 @@ class FanotifyRecorder(SessionKeeper):
         """See ``Recorder``."""
         session = super().adopt(pid, kind)
         if kind == "container":
-            self._startup.cancel(os.stat(f"/proc/{pid}/root").st_dev)
+            with contextlib.suppress(ParedownError):  # it has ended since: nothing starts there
+                self._startup.cancel(root_device(pid))
         return session
 
     def fileno(self) -> int:

@@ -91,6 +91,7 @@ class Sessions:
 
     def adopt(self, pid: int, kind: SessionKind) -> int:
         """See ``Recorder.adopt``."""
+        device = root_device(pid) if kind == "container" else None
         raw = id_ = len(self._known) + 1
         self._known[raw] = Known(id_, kind, pid)
         self._pending.append(Session(id_, kind, pid, self._clock.now()))
@@ -98,17 +99,16 @@ class Sessions:
             self._close()
             why = "no container of its own is in reach"
             self._pending.append(Coverage("directories", recorded=False, why=why, session=id_))
-        if kind == "container":
-            self._adopt_container(raw, pid)
+        if device is not None:
+            self._adopt_container(raw, pid, device)
         else:
             self._adopt_tree(raw, pid, started=kind != "command")
         self._paths.learn(pid)
         self._places.learn(pid)
         return id_
 
-    def _adopt_container(self, raw: int, pid: int) -> None:
+    def _adopt_container(self, raw: int, pid: int, device: int) -> None:
         """Orphans of a container are adopted after its first process, which stays what it is."""
-        device = os.stat(f"/proc/{pid}/root").st_dev
         if not self._container_runs(device):
             self._containers[device] = (raw, pid)
             self._going[device] = (self._known[raw].id, _start_time(pid))
@@ -297,17 +297,36 @@ class SessionKeeper:
         return self._sessions.running(session)
 
 
-def superblock_device(fd: int) -> int:
-    """Return the dev_t of the superblock that an open file lies on.
+def superblock_device(fd: int, pid: int | str = "self") -> int:
+    """Return the dev_t of the superblock that an open file lies on, by a mount that ``pid`` has.
 
     st_dev is another number on btrfs, and for files of some overlays; mountinfo has the kernel's.
+
+    Raises:
+        ParedownError: the process is gone.
     """
-    mount = _mount(fd)
+    mount = _mount(fd, pid)
     return os.fstat(fd).st_dev if mount is None else mount.device
 
 
-def _mount(fd: int) -> Mount | None:
-    return read_mounts().by_id.get(statx.status(fd, unique=False).mount)
+def root_device(pid: int) -> int:
+    """Return the dev_t of the superblock that a process's root directory lies on.
+
+    Raises:
+        ParedownError: there is no such process, or it may not be looked at.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise ParedownError(f"cannot record process {pid}: {error.strerror}") from error
+    try:
+        return superblock_device(fd, pid)
+    finally:
+        os.close(fd)
+
+
+def _mount(fd: int, pid: int | str = "self") -> Mount | None:
+    return read_mounts(pid).by_id.get(statx.status(fd, unique=False).mount)
 
 
 def _start_time(pid: int) -> int:
