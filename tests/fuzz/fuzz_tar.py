@@ -12,7 +12,8 @@ from archives import layer, link
 from fuzzing import check_tree, refusing, region
 from paredown_minimizer.image.layers import WHITEOUT, LayerStack
 from paredown_minimizer.image.model import Tree
-from paredown_minimizer.image.tar import BLOCK, Content, Member, Region, read_members
+from paredown_minimizer.image.regions import FileRegion
+from paredown_minimizer.image.tar import BLOCK, Content, Member, read_members
 from paredown_minimizer.image.tar_write import END, member_header, padding
 
 _SOME = 1 << 16
@@ -55,7 +56,7 @@ def _check(data: bytes) -> None:
         assert dict(_written_and_read(tree)) == dict(tree)
 
 
-def _check_member(place: Region, member: Member) -> None:
+def _check_member(place: FileRegion, member: Member) -> None:
     assert "\0" not in member.name + member.link
     end = 0
     for offset, start, length in member.extents:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from fuzzing import check_tree, refusing
 from paredown_minimizer.image.layers import LayerStack
 from paredown_minimizer.image.model import MAX_LINKS, Entry
-from paredown_minimizer.image.tar import Member, MemberType, Region
+from paredown_minimizer.image.regions import FileRegion
+from paredown_minimizer.image.tar import Member, MemberType
 
 # Few names, so that they meet; composed and decomposed é must not.
 _NAMES = (
@@ -37,7 +38,7 @@ def one_input(data: bytes) -> None:
     refused = True
     with refusing():
         for members in layers:
-            stack.apply(Region(-1, 0, 0), members, "fuzz")
+            stack.apply(FileRegion(-1, 0, 0), members, "fuzz")
         refused = False
     assert refused == table.refused
     if refused:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from paredown_minimizer.image.model import Entry, Layer, Tree, parent
-from paredown_minimizer.image.tar import Region
+from paredown_minimizer.image.regions import FileRegion
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name, encode_name, escape_name
 
@@ -43,13 +43,13 @@ class _Place:
     def __init__(self) -> None:
         self._descriptor = -1
 
-    def region(self, data: bytes) -> Region:
+    def region(self, data: bytes) -> FileRegion:
         """Return the bytes as a region of an open file, valid until the next call."""
         if self._descriptor < 0:
             self._descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, data, 0)
-        return Region(self._descriptor, 0, len(data))
+        return FileRegion(self._descriptor, 0, len(data))
 
 
 class MemoryImage:

@@ -14,7 +14,7 @@ import pytest
 
 import archives
 from archives import archive, layer, link
-from paredown_minimizer.image import blobs
+from paredown_minimizer.image import streams
 from paredown_minimizer.image.directory import DirectoryImage
 from paredown_minimizer.image.docker_archive import open_archive
 from paredown_minimizer.image.slim import Provenance
@@ -154,7 +154,7 @@ def test_missing_layer(tmp_path: Path) -> None:
 
 
 def test_bomb_is_stopped_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "_FREE_EXPANSION", 1 << 24)
+    monkeypatch.setattr(streams, "_FREE_EXPANSION", 1 << 24)
     (tmp_path / "a.tar").write_bytes(gzip.compress(bytes(1 << 26), mtime=0))
     with pytest.raises(ParedownError, match="expands without measure"):
         open_archive(f"{tmp_path}/a.tar")

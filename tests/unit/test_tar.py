@@ -17,17 +17,18 @@ import pytest
 from hypothesis import strategies as st
 
 from paredown_minimizer.image.model import Entry
-from paredown_minimizer.image.tar import Content, Member, Region, read_members
+from paredown_minimizer.image.regions import FileRegion
+from paredown_minimizer.image.tar import Content, Member, read_members
 from paredown_minimizer.image.tar_write import END, member_header, member_size, padding
 from paredown_schemas.errors import ParedownError
 
 
 @contextlib.contextmanager
-def region(data: bytes) -> Iterator[Region]:
+def region(data: bytes) -> Iterator[FileRegion]:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
-        yield Region(file.fileno(), 0, len(data))
+        yield FileRegion(file.fileno(), 0, len(data))
 
 
 def members(data: bytes) -> dict[str, tuple[Member, bytes]]:

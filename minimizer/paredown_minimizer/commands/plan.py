@@ -10,6 +10,7 @@ from typing import Any
 
 from paredown_minimizer.output import (
     add_output_options,
+    add_platform_option,
     human_size,
     percent_gone,
     plural,
@@ -24,6 +25,7 @@ def add_parser(subparsers: Any) -> None:
     """Declare the arguments."""
     parser = subparsers.add_parser("plan", help="decide what of an image stays, from traces")
     parser.add_argument("source", metavar="SOURCE", help="the image that was recorded")
+    add_platform_option(parser)
     parser.add_argument(
         "--trace",
         metavar="TRACE",
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     policy = read_policy(arguments.policy) if arguments.policy else Policy()
     runs = traced.read_runs(arguments.trace, accept_partial=arguments.accept_partial)
-    with contextlib.closing(open_image(arguments.source)) as image:
+    with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
         traced.refuse_other_images(runs, image)
         manager = find_manager(image)
         decision = decide(image, manager, runs, policy, arguments.granularity)

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 from paredown_minimizer.image.model import Layer
+from paredown_minimizer.image.platforms import PLATFORM
 from paredown_schemas.errors import ParedownError
 
 MAX_JSON = 1 << 24
 _MAX_LAYERS = 1000  # docker stops at 127
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# As plans have it (plan-1.schema.json).
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def parse_json(text: bytes, what: str, part: str) -> Any:
 def _platform(document: Mapping[str, Any], what: str) -> str:
     parts = [document.get(key) or "" for key in ("os", "architecture", "variant")]
     platform = "/".join(str(part) for part in [parts[0] or "linux", *parts[1:]] if part)
-    if not parts[1] or not _PLATFORM.fullmatch(platform):
+    if not parts[1] or not PLATFORM.fullmatch(platform):
         raise ParedownError(f"cannot read {what}: its configuration names no platform")
     return platform
 

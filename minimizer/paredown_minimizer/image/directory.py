@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from paredown_minimizer.image.dirfd import Directories
 from paredown_minimizer.image.model import Entry, EntryType, Layer, Tree, parent, path_key
+from paredown_minimizer.image.platforms import refuse_other
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import TreeEntry, directory_identity, host_platform, scan_tree
 from paredown_schemas.names import decode_name, encode_name, escape_name
@@ -95,8 +96,13 @@ class DirectoryImage:
             return os.open(name, _READ, dir_fd=directory)
 
 
-def open_directory(location: str) -> DirectoryImage:
-    """Open the directory that a ``dir:`` SOURCE names; raises ParedownError."""
+def open_directory(location: str, platform: str | None = None) -> DirectoryImage:
+    """Open the directory that a ``dir:`` SOURCE names, for the host's platform.
+
+    Raises:
+        ParedownError: another one is wanted; see also ``DirectoryImage``.
+    """
+    refuse_other(host_platform(), platform, f"directory {escape_name(location)}")
     return DirectoryImage(Path(location))
 
 

@@ -5,34 +5,43 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from typing import IO
 
-from paredown_minimizer.image.docker_archive import read_archive
+from paredown_minimizer.image.docker_archive import read_image
 from paredown_minimizer.image.docker_archive_write import stream_archive
+from paredown_minimizer.image.layered import LayeredImage
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
+from paredown_minimizer.image.store import ArchiveStore, closed_on_error
 from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import escape_name
 
+_CHUNK = 1 << 20
 
-def open_stored(engine: str, reference: str) -> Image:
+
+def open_stored(engine: str, reference: str, platform: str | None = None) -> LayeredImage:
     """Read an image that ``engine``, docker or podman, has; its environment is honoured.
 
+    What the engine says is read from a pipe, and kept in memory.
+
     Raises:
-        ParedownError: the engine is not there or has no such image; or see ``read_archive``.
+        ParedownError: the engine is not there or has no such image; or see ``read_image``.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the image closes it
-    try:
-        what = f"read image {escape_name(reference)}"
-        command = [engine, "save", "--", reference]
-        with _running(command, what, stdin=subprocess.DEVNULL, stdout=file):
-            pass
-    except BaseException:
-        file.close()
-        raise
-    return read_archive(file, f"{engine}:{reference}")
+    what = f"read image {escape_name(reference)}"
+    store = ArchiveStore(f"image {escape_name(f'{engine}:{reference}')}")
+    command = [engine, "save", "--", reference]
+    with closed_on_error(store):
+        with _running(command, what, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            store.read_chunks(_said(process))
+        return read_image(store, "", platform)
+
+
+def _said(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    pipe = process.stdout
+    assert pipe is not None  # noqa: S101 - the caller asked for it
+    while chunk := pipe.read(_CHUNK):
+        yield chunk
+    process.wait()
 
 
 def write_stored(
@@ -71,7 +80,7 @@ def _exists(engine: str, reference: str) -> bool:
 
 @contextlib.contextmanager
 def _running(
-    command: list[str], what: str, *, stdin: int, stdout: IO[bytes] | int
+    command: list[str], what: str, *, stdin: int, stdout: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Yield an engine's command as it runs; raise ParedownError with what it said if it fails."""
     with os.fdopen(os.memfd_create("stderr"), "w+b") as said:
@@ -86,8 +95,9 @@ def _running(
             try:
                 yield process
             except BaseException:
-                process.kill()
-                raise
+                if not process.poll():  # else what it says is the cause of what we do
+                    process.kill()
+                    raise
         if process.returncode:
             said.seek(0)
             lines = said.read().decode("utf-8", "replace").strip().splitlines() or [""]

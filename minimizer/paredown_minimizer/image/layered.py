@@ -1,55 +1,64 @@
-"""An image of layers and a configuration, whatever archive or store they were found in."""
+"""An image of layers and a configuration, whatever they were found in."""
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO
 
-from paredown_minimizer.image.blobs import Expander, verify
+from paredown_minimizer.image.blobs import open_blob
 from paredown_minimizer.image.config import Configuration
 from paredown_minimizer.image.layers import LayerStack
 from paredown_minimizer.image.model import Entry
-from paredown_minimizer.image.tar import Content, Region, read_members
+from paredown_minimizer.image.regions import Extent
+from paredown_minimizer.image.store import Store
+from paredown_minimizer.image.tar import Content, read_members
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import image_identity
 from paredown_schemas.names import escape_name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerBlob:
+    """Where a layer lies, and its digest if that is known; ``what`` is what messages call it."""
+
+    what: str
+    region: Extent
+    digest: str | None = None
 
 
 class LayeredImage:
     """The tree that an image's layers make, one upon the other."""
 
     def __init__(
-        self,
-        name: str,
-        configuration: Configuration,
-        blobs: Sequence[tuple[str, Region]],
-        expander: Expander,
-        resources: contextlib.ExitStack,
+        self, store: Store, configuration: Configuration, blobs: Sequence[LayerBlob]
     ) -> None:
-        """Read the metadata of all layers and verify their digests.
+        """Read the metadata of all layers, oldest first, and verify their digests.
 
-        ``name`` is for messages, ``blobs`` are the layers, oldest first, with a name each for
-        messages. ``resources`` are taken over, to be closed with the image.
+        ``store`` has the blobs, and is closed with the image.
 
         Raises:
             ParedownError: a layer is damaged or hostile, or not the configuration's.
         """
-        self._name = name
+        self._store = store
         self.config = configuration.document
         self.platform = configuration.platform
         self.layers = configuration.layers
-        diff_ids = [layer.diff_id for layer in self.layers]
         stack = LayerStack()
-        for (layer, region), diff_id in zip(blobs, diff_ids, strict=True):
-            content = expander.expand(region, layer)
-            verify(content, diff_id, layer)
-            stack.apply(content, read_members(content, layer), layer)
+        diff_ids = [layer.diff_id for layer in self.layers]
+        for blob, diff_id in zip(blobs, diff_ids, strict=True):
+            self._apply(stack, blob, diff_id)
         self.identity = image_identity(diff_ids, self.platform)
         self._applied = stack.finish()
         self.tree = self._applied.tree
-        self._resources = resources.pop_all()
+
+    def _apply(self, stack: LayerStack, blob: LayerBlob, diff_id: str) -> None:
+        content = open_blob(blob.region, blob.what, self._store.workers)
+        stack.apply(content.region, read_members(content.region, blob.what), blob.what)
+        digests = content.finish()
+        if blob.digest not in (None, digests.blob) or digests.content != diff_id:
+            raise ParedownError(f"cannot read {blob.what}: its content is not that of its digest")
 
     def layer_of(self, path: str) -> int:
         """Return the layer of a path; see ``Image.layer_of``."""
@@ -68,11 +77,9 @@ class LayeredImage:
         """Open a file's content; see ``Image.open``."""
         content = self._applied.contents.get(path)
         if content is None:
-            raise ParedownError(
-                f"cannot read {escape_name(path)} in {self._name}: not a regular file of the image"
-            )
+            raise self._store.error(f"{escape_name(path)} is not a regular file of the image")
         return io.BufferedReader(Content(content.region, content.member))
 
     def close(self) -> None:
-        """Let go of the archive and of temporary files."""
-        self._resources.close()
+        """Let go of what the image was read from."""
+        self._store.close()

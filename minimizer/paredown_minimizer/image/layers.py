@@ -12,9 +12,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from paredown_minimizer.image.blobs import MAX_EXPANDED
 from paredown_minimizer.image.model import MAX_LINKS, Entry, Tree, join
-from paredown_minimizer.image.tar import MAX_MEMBERS, Member, Region
+from paredown_minimizer.image.regions import FileRegion, Region
+from paredown_minimizer.image.tar import MAX_MEMBERS, Member
+from paredown_minimizer.image.workers import MAX_EXPANDED
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import encode_name, escape_name
 
@@ -74,7 +75,7 @@ class LayerStack:
     def __init__(self) -> None:
         """Begin with an empty root directory."""
         self._layer = 0
-        self._nowhere = Region(-1, 0, 0)
+        self._nowhere = FileRegion(-1, 0, 0)
         self._root = self._implied()
         self._entries = self._bytes = 0
 

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.image.directory_write import write_directory
@@ -19,6 +19,8 @@ from paredown_minimizer.image.docker_archive import open_archive
 from paredown_minimizer.image.docker_archive_write import write_archive
 from paredown_minimizer.image.engine import open_stored, write_stored
 from paredown_minimizer.image.model import Image, is_below
+from paredown_minimizer.image.oci import open_oci_archive, open_oci_directory
+from paredown_minimizer.image.platforms import check_platform
 from paredown_minimizer.image.slim import Provenance
 from paredown_schemas.errors import UsageError
 from paredown_schemas.names import escape_name
@@ -44,7 +46,7 @@ class Writer(Protocol):
 class Format:
     """One format of images. ``next_step`` is what a user types on what was written."""
 
-    open: Callable[[str], Image]
+    open: Callable[[str, str | None], Image]  # a location, and the platform if one is wanted
     write: Writer
     next_step: str
     path: Callable[[str], str | None]  # the file or directory that a location names
@@ -57,6 +59,14 @@ def _engine(name: str) -> Format:
         f"{name} run --rm {{}}",
         lambda _: None,
     )
+
+
+def _layout(read: Callable[[str, str | None], Image]) -> Format:
+    return Format(read, _no_layout, "", lambda location: location.partition(":")[0])
+
+
+def _no_layout(*_: Any, **__: Any) -> None:
+    raise UsageError("cannot write OCI layouts")
 
 
 FORMATS: dict[str, Format] = {
@@ -74,6 +84,8 @@ FORMATS: dict[str, Format] = {
         "docker load --input {}",
         lambda location: location.partition(":")[0],
     ),
+    "oci-dir": _layout(open_oci_directory),
+    "oci-archive": _layout(open_oci_archive),
 }
 _SPEC = re.compile(r"([a-z][a-z-]*):(.+)", re.DOTALL)
 
@@ -97,15 +109,16 @@ def split_spec(spec: str) -> tuple[str, str]:
     return "podman" if only_podman else "docker", spec
 
 
-def open_image(spec: str) -> Image:
-    """Open the image that a SOURCE names.
+def open_image(spec: str, platform: str | None = None) -> Image:
+    """Open the image that a SOURCE names, for ``platform`` or by default the host's.
 
     Raises:
-        UsageError: the format is not known.
+        UsageError: the format is not known, or that is no platform.
         ParedownError: there is no such image, or it cannot be read.
     """
+    check_platform(platform)
     scheme, location = split_spec(spec)
-    return FORMATS[scheme].open(location)
+    return FORMATS[scheme].open(location, platform)
 
 
 def write_image(

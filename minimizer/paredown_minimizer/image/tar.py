@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from paredown_minimizer.image.model import EntryType
+from paredown_minimizer.image.regions import Region
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name, escape_name
 
@@ -43,20 +44,6 @@ _TYPES: dict[bytes, MemberType] = {
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
 _TIME = re.compile(rb"(-?)([0-9]{1,12})(?:\.([0-9]*))?")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Region:
-    """A part of an open file."""
-
-    descriptor: int
-    start: int
-    length: int
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Return up to ``count`` bytes from ``offset``, fewer only at the region's end."""
-        count = min(count, self.length - offset)
-        return os.pread(self.descriptor, count, self.start + offset) if count > 0 else b""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,7 +178,7 @@ class _Reader:
             size, pairs = self._gnu_sparse(block)
         start = self._offset
         self._offset += _padded(stored)
-        if start + stored > self._region.length:
+        if not self._region.reaches(start + stored):
             raise self._error("a member claims more bytes than there are")
         pax = dict(records)
         if any(key.startswith(_SPARSE) for key in pax):
