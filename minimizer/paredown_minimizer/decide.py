@@ -15,6 +15,7 @@ from paredown_minimizer.fate import Fate
 from paredown_minimizer.image.model import Image, Tree, parent, path_key
 from paredown_minimizer.loader import Loader
 from paredown_minimizer.packages.base import Inventory, Package, PackageManager
+from paredown_minimizer.packages.ownership import packages_left
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.risk import find_risks
 from paredown_minimizer.rulebook import Rulebook, load_rules
@@ -83,8 +84,9 @@ def decide(
     removed = image.tree.keys() - kept
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
     primary = {p: e for p, e in closure.evidence.items() if closure.reach[p] == Reach.PRIMARY}
+    left = packages_left(image.tree, inventory, kept - inventory.database)
     packages = [
-        _package(package, inventory, image.tree, kept)
+        _package(package, inventory, image.tree, kept, left)
         for key, package in sorted(inventory.packages.items())
     ]
     plan = Plan(
@@ -145,14 +147,18 @@ def _refused(error: BlockedError, blocked: Mapping[str, str]) -> ParedownError:
 
 
 def _package(
-    package: Package, inventory: Inventory, tree: Tree, kept: AbstractSet[str]
+    package: Package,
+    inventory: Inventory,
+    tree: Tree,
+    kept: AbstractSet[str],
+    packages: AbstractSet[str],
 ) -> PackageDecision:
     owned = inventory.owned[package.key]
     # As for the package's own database: links to directories, such as /lib, are shared by many.
     files = [path for path in owned if not tree.leads_to_directory(path)]
     left = [path for path in files if path in kept]
-    stays = left or package.key in inventory.unlisted
-    action: Action = "remove" if not stays else "keep" if len(left) == len(files) else "trim"
+    whole: Action = "keep" if len(left) == len(files) else "trim"
+    action = whole if package.key in packages else "remove"
     return PackageDecision(
         name=package.name,
         architecture=package.architecture,

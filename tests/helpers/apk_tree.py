@@ -32,11 +32,13 @@ _OF_A_MACHINE = (
     *("linux-virt", "mkinitfs", "openrc", "sudo"),
 )
 _LEFT_OF_IT = (
-    *("boot", "lost+found", ".dockerenv", "lib/modules", "var/log/apk.log"),
-    *("etc/init.d", "etc/network", "etc/runlevels", "etc/conf.d", "etc/resolv.conf.quicksand"),
+    *("boot", "etc/init.d", "etc/runlevels", "lib/modules", "lost+found", ".dockerenv"),
+    *("etc/network/interfaces", "etc/rc.conf", "etc/sudoers.d", "var/log/apk.log"),
+    *("etc/resolv.conf.quicksand", "usr/local/bin/quicksand-guest-agent"),
 )
 COMMAND = "/usr/bin/hello-server"  # listens on $PORT, or 8080
 PACKAGES = ("hello-server", "hello-doc")
+_READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@"'
 _PAGE = "<h1>Hello from an apk-managed image</h1>\n"
 
 
@@ -59,11 +61,21 @@ def server_tree() -> Path:
     return _cached(f"alpine-server-{_digest(own)}", _make_server_tree)
 
 
-def apk(root: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run Alpine's own apk, by Alpine's own loader, on the root filesystem ``root``."""
-    options = ["--no-network", "--repositories-file", "/dev/null", "--no-progress"]
-    command = [*_apk(), *arguments[:1], "--root", str(root), *options, *arguments[1:]]
-    return subprocess.run(command, check=check, capture_output=True, text=True)
+def apk(root: Path, *arguments: str) -> str:
+    """Ask Alpine's own apk, run by Alpine's own loader, about ``root``; return what it says.
+
+    apk makes the directories that it misses: it is given the tree to read alone.
+    """
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-ec",
+        _READ_ONLY,
+        str(root),
+        *_command(root, *arguments),
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def audit(root: Path) -> set[str]:
@@ -72,20 +84,30 @@ def audit(root: Path) -> set[str]:
     ``apk audit`` exits 0 whatever it finds: A added, U changed, X missing, M and m of other mode or
     owner, and so on (apk-audit(8)).
     """
-    shown = apk(root, "audit", "--full", "--recursive", "--check-permissions").stdout
-    changed = apk(root, "audit", "--system", "--check-permissions").stdout
+    shown = apk(root, "audit", "--full", "--recursive", "--check-permissions")
+    changed = apk(root, "audit", "--system", "--check-permissions")
     return {*shown.splitlines(), *changed.splitlines()}
 
 
 def installed(root: Path) -> set[str]:
     """Return the packages that apk lists."""
-    return set(apk(root, "info").stdout.split())
+    return set(apk(root, "info").split())
 
 
 def files(root: Path, package: str) -> set[str]:
     """Return the paths, from "/", that apk lists as a package's."""
-    shown = apk(root, "info", "--quiet", "--contents", package).stdout
+    shown = apk(root, "info", "--quiet", "--contents", package)
     return {f"/{line}" for line in shown.splitlines() if line}
+
+
+def _command(root: Path, *arguments: str) -> list[str]:
+    options = ["--no-network", "--repositories-file", "/dev/null", "--no-progress"]
+    return [*_apk(), *arguments[:1], "--root", str(root), *options, *arguments[1:]]
+
+
+def _change(root: Path, *arguments: str) -> None:
+    command = _command(root, arguments[0], "--no-scripts", *arguments[1:])
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _apk() -> list[str]:
@@ -171,14 +193,14 @@ def _cluster(packed: BinaryIO, entry: int, bits: int) -> bytes:
 
 def _make_server_tree(root: Path) -> None:
     subprocess.run(["cp", "--archive", str(alpine()), str(root)], check=True)
-    apk(root, "del", "--no-scripts", *_OF_A_MACHINE)
+    _change(root, "del", *_OF_A_MACHINE)
     for name in _LEFT_OF_IT:
         with contextlib.suppress(NotADirectoryError):
             shutil.rmtree(root / name, ignore_errors=True)
         if (root / name).is_file():
             (root / name).unlink()
     packages = [_package_server(root), _package_documentation(root)]
-    apk(root, "add", "--no-scripts", "--allow-untrusted", *map(str, packages))
+    _change(root, "add", "--allow-untrusted", *map(str, packages))
 
 
 def _package_server(root: Path) -> Path:

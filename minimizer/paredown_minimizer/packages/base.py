@@ -71,8 +71,7 @@ class PackageManager(Protocol):
     ) -> Mapping[str, bytes | None]:
         """Return the database's files after slimming: new content by path, None where one goes.
 
-        ``kept`` holds every path outside the database that stays. A package of which only
-        directories are left counts as gone, one that is ``unlisted`` never. Files of the database
-        that are not mentioned stay as they are. Attributes other than size stay those of the
-        original.
+        ``kept`` holds every path outside the database that stays. Which packages are left is what
+        ``ownership.packages_left`` says. Files of the database that are not mentioned stay as they
+        are. Attributes other than size stay those of the original.
         """

@@ -49,7 +49,7 @@ def rewrite_database(
 ) -> dict[str, bytes | None]:
     """Return the files that change by path, None where one goes; see ``PackageManager.rewrite``."""
     paths = kept | inventory.database
-    packages = packages_left(image.tree, inventory.owned, kept) | inventory.unlisted
+    packages = packages_left(image.tree, inventory, kept)
     left = _Left(image, locate, paths, packages)
     files: dict[str, str | None] = {}
     for name in (STATUS, f"{STATUS}-old", f"{ROOT}/available"):

@@ -15,6 +15,7 @@ from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages import dpkg_format as formats
 from paredown_minimizer.packages.dpkg_files import ROOT
 from paredown_minimizer.packages.texts import lines_of, text_of
+from paredown_schemas.names import escape_name
 
 DIRECTORY = f"{ROOT}/status.d"
 _SUMS = ".md5sums"
@@ -30,7 +31,7 @@ def stanzas(image: Image) -> Iterator[tuple[formats.Stanza, list[str] | None]]:
         listed = None
         if path + _SUMS in image.tree:
             listed = [formats.md5sums_path(line) for line in lines_of(image, path + _SUMS)]
-        for stanza in formats.parse_stanzas(text_of(image, path), path):
+        for stanza in formats.parse_stanzas(text_of(image, path), escape_name(path)):
             yield stanza, listed
 
 
@@ -44,7 +45,7 @@ def rewrite(
     changed: dict[str, str | None] = {}
     for path in files(image):
         text = text_of(image, path)
-        found = formats.parse_stanzas(text, path)
+        found = formats.parse_stanzas(text, escape_name(path))
         left = [stanza for stanza in found if stanza.key in packages]
         changed[path] = text if left == found else formats.dump_stanzas(left) if left else None
         name = left[0].fields["Package"] if left else ""

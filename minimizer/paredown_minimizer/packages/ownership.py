@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Tree, join, parent
+from paredown_minimizer.packages.base import Inventory, Package
 
 # What merging /usr moved (Debian's usrmerge, Alpine's and Fedora's UsrMove).
 _MERGED = re.compile(r"(/usr)?(/(?:s?bin|lib(?:32|64|x32)?)/.+)", re.DOTALL)
@@ -65,12 +66,32 @@ def owners_of(owned: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
     return {path: frozenset(keys) for path, keys in owners.items()}
 
 
-def packages_left(
-    tree: Tree, owned: Mapping[str, Iterable[str]], kept: AbstractSet[str]
-) -> set[str]:
-    """Return the packages of which a path is kept that is no directory and no link to one."""
-    return {
-        key
-        for key, paths in owned.items()
-        if any(path in kept and not tree.leads_to_directory(path) for path in paths)
-    }
+def packages_left(tree: Tree, inventory: Inventory, kept: AbstractSet[str]) -> set[str]:
+    """Return the packages of which something is left once only ``kept`` is.
+
+    That is a path that is no directory and no link to one. A package that never had such a path is
+    nothing but the packages that it depends on, and left while they all are.
+    """
+    left = set(inventory.unlisted)
+    empty: list[Package] = []
+    for key, paths in inventory.owned.items():
+        files = [path for path in paths if not tree.leads_to_directory(path)]
+        if not kept.isdisjoint(files):
+            left.add(key)
+        elif not files and key not in left:
+            empty.append(inventory.packages[key])
+    names = {inventory.packages[key].name for key in left}
+    missing = {package.key: set(package.depends) - names for package in empty}
+    waiting: dict[str, list[Package]] = {}
+    for package in empty:
+        for name in missing[package.key]:
+            waiting.setdefault(name, []).append(package)
+    ready = [package for package in empty if not missing[package.key]]
+    while ready:
+        package = ready.pop()
+        left.add(package.key)
+        for other in waiting.pop(package.name, ()):
+            missing[other.key].discard(package.name)
+            if not missing[other.key]:
+                ready.append(other)
+    return left

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from paredown_minimizer.image.model import Image
+from paredown_minimizer.packages.apk import Apk
 from paredown_minimizer.packages.base import PackageManager
 from paredown_minimizer.packages.dpkg import Dpkg
 
-MANAGERS: tuple[PackageManager, ...] = (Dpkg(),)
+MANAGERS: tuple[PackageManager, ...] = (Dpkg(), Apk())
 
 
 def find_manager(image: Image) -> PackageManager | None:

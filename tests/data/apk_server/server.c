@@ -56,6 +56,8 @@ int main(void)
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons(port())};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, _exit); /* as a container's first process it has no default */
+    signal(SIGTERM, _exit);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&place, sizeof place) || listen(listener, 64)) {
         perror("cannot listen");
