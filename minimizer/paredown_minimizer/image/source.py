@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.image.directory_write import write_directory
@@ -20,6 +20,7 @@ from paredown_minimizer.image.docker_archive_write import write_archive
 from paredown_minimizer.image.engine import open_stored, write_stored
 from paredown_minimizer.image.model import Image, is_below
 from paredown_minimizer.image.oci import open_oci_archive, open_oci_directory
+from paredown_minimizer.image.oci_write import write_oci_archive, write_oci_directory
 from paredown_minimizer.image.platforms import check_platform
 from paredown_minimizer.image.slim import Provenance
 from paredown_schemas.errors import UsageError
@@ -61,12 +62,8 @@ def _engine(name: str) -> Format:
     )
 
 
-def _layout(read: Callable[[str, str | None], Image]) -> Format:
-    return Format(read, _no_layout, "", lambda location: location.partition(":")[0])
-
-
-def _no_layout(*_: Any, **__: Any) -> None:
-    raise UsageError("cannot write OCI layouts")
+def _before_reference(location: str) -> str:
+    return location.partition(":")[0]
 
 
 FORMATS: dict[str, Format] = {
@@ -82,10 +79,20 @@ FORMATS: dict[str, Format] = {
         open_archive,
         write_archive,
         "docker load --input {}",
-        lambda location: location.partition(":")[0],
+        _before_reference,
     ),
-    "oci-dir": _layout(open_oci_directory),
-    "oci-archive": _layout(open_oci_archive),
+    "oci-dir": Format(
+        open_oci_directory,
+        write_oci_directory,
+        "skopeo inspect oci:{}",
+        _before_reference,
+    ),
+    "oci-archive": Format(
+        open_oci_archive,
+        write_oci_archive,
+        "podman load --input {}",
+        _before_reference,
+    ),
 }
 _SPEC = re.compile(r"([a-z][a-z-]*):(.+)", re.DOTALL)
 

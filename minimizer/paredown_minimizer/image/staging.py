@@ -1,4 +1,9 @@
-"""Outputs appear whole or not at all: written beside their final name, then renamed."""
+"""Outputs appear whole or not at all: written beside their final name, flushed, then renamed.
+
+What stands under its final name is on the disk: the output's content is flushed before the rename
+(fsync(2); of a directory by syncfs(2), which Python has not: file by file would cost more than
+writing them), the directory that it stands in after it.
+"""
 
 from __future__ import annotations
 
@@ -45,22 +50,23 @@ def staged_file(final: Path) -> Iterator[int]:
             raise
         finally:
             os.close(descriptor)
+        _flush_directory(final.parent)
 
 
 @contextlib.contextmanager
 def staged_directory(final: Path) -> Iterator[Path]:
     """Yield a new directory that takes the name ``final`` when all went well; raises as above.
 
-    What was there before goes once the new one stands. Content is left to the kernel to flush, as
-    cp(1) does: a sync of every file would cost more than the copy.
+    What was there before goes once the new one stands.
     """
     with _clear_errors(final):
         _refuse_mounts(final)
         stage = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
         new, old = stage / "new", stage / "old"
         try:
-            new.mkdir(0o700)
+            new.mkdir()  # the stage keeps others out
             yield new
+            _run("flush", stage, "sync", "--file-system")
             if os.path.lexists(final):
                 final.rename(old)
             try:
@@ -69,16 +75,26 @@ def staged_directory(final: Path) -> Iterator[Path]:
                 if os.path.lexists(old):
                     old.rename(final)
                 raise
+            _flush_directory(final.parent)
         finally:
-            _remove(stage)
+            # shutil.rmtree calls itself for each level, and trees may be deeper than Python.
+            _run("remove", stage, "rm", "-rf")
 
 
-def _remove(stage: Path) -> None:
-    """By rm(1): shutil.rmtree calls itself for each level, and trees may be deeper than Python."""
-    done = subprocess.run(["rm", "-rf", "--", stage], capture_output=True, check=False)
+def _flush_directory(directory: Path) -> None:
+    with contextlib.suppress(PermissionError):  # one may write to a directory and not read it
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _run(what: str, stage: Path, *command: str) -> None:
+    done = subprocess.run([*command, "--", stage], capture_output=True, check=False)
     if done.returncode:
         cause = escape_name(decode_name(done.stderr.strip().rpartition(b"\n")[2]))
-        raise ParedownError(f"cannot remove {escape_name(str(stage))}: {cause}")
+        raise ParedownError(f"cannot {what} {escape_name(str(stage))}: {cause}")
 
 
 def _refuse_mounts(final: Path) -> None:
