@@ -15,7 +15,16 @@ DICTIONARY = [
     *(b"Package: ", b"Status: install ok installed\n", b"Architecture: amd64\n", b"Version: 1\n"),
     *(b"Conffiles:\n", b"Depends: ", b"Source: ", b" obsolete", b" newconffile", b"0" * 32),
     *(b"\n\n", b"\n@/var/lib/dpkg/", b"info/a.list\n", b"diversions\n", b"alternatives/x\n"),
-    *(b"statoverride\n", b"triggers/File\n", b"-> ", b"/..", b"../", b"/etc/alternatives/", b":"),
+    *(
+        b"statoverride\n",
+        b"triggers/File\n",
+        b"status.d/a.md5sums\n",
+        b"-> ",
+        b"/..",
+        b"../",
+        b"/etc/alternatives/",
+        b":",
+    ),
 ]
 
 
@@ -32,7 +41,7 @@ def one_input(data: bytes) -> None:
             or zlib.crc32(path.encode("utf-8", "replace")) % 2
         }
         changes = Dpkg().rewrite(image, inventory, kept)
-        assert changes.keys() <= inventory.database
+        assert changes.keys() <= inventory.database | kept
         gone = dict.fromkeys(image.tree.keys() - inventory.database - kept)
         _check_again(
             image.changed({**{p: None for p in gone if p in image.files}, **changes}), kept
@@ -99,4 +108,19 @@ def seeds() -> Iterator[bytes]:
     }
     yield text_of(files)
     yield text_of({f"{_DPKG}/status": stanza.format("a"), f"{_DPKG}/info/a.list": "/.\n"})
+    sums = "0" * 32
+    control = stanza.replace("Status: install ok installed\n", "")
+    yield text_of(
+        {
+            "/usr/bin/a": "a",
+            "/lib/liba.so": "a",
+            f"{_DPKG}/status.d/a": control.format("a") + "Depends: b\n",
+            f"{_DPKG}/status.d/a.md5sums": f"{sums}  usr/bin/a\n{sums}  ./usr/lib/liba.so\n",
+            f"{_DPKG}/status.d/Yg==": control.format("b"),
+            f"{_DPKG}/status": stanza.format("apt"),
+            f"{_DPKG}/info/apt.list": "/usr/bin/apt\n",
+            "/usr/bin/apt": "a",
+            "/var/lib/apt/extended_states": "Package: a\nAuto-Installed: 1\n\n",
+        }
+    )
     yield text_of({f"{_DPKG}/status": stanza.format("a").replace("installed", "config-files")})

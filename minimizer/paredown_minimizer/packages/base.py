@@ -73,5 +73,6 @@ class PackageManager(Protocol):
 
         ``kept`` holds every path outside the database that stays. Which packages are left is what
         ``ownership.packages_left`` says. Files of the database that are not mentioned stay as they
-        are. Attributes other than size stay those of the original.
+        are; a kept file that names packages may be mentioned, too. Attributes other than size stay
+        those of the original.
         """
