@@ -6,8 +6,9 @@ from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages.apk import Apk
 from paredown_minimizer.packages.base import PackageManager
 from paredown_minimizer.packages.dpkg import Dpkg
+from paredown_minimizer.packages.rpm import Rpm
 
-MANAGERS: tuple[PackageManager, ...] = (Dpkg(), Apk())
+MANAGERS: tuple[PackageManager, ...] = (Dpkg(), Apk(), Rpm())
 
 
 def find_manager(image: Image) -> PackageManager | None:
