@@ -60,7 +60,7 @@ TOOL = package(
     config=("/etc/tool.conf",),
     epoch=[3],
     source="suite-1-2.src.rpm",
-    requires=["libx.so.1()(64bit)", "rpmlib(FileDigests)", "tool"],
+    requires=["libx.so.1()(64bit)", "/bin/other", "rpmlib(FileDigests)", "tool"],
     provides=["tool"],
 )
 LIBX = package("libx", ["/lib64/libx.so.1"], provides=["libx", "libx.so.1()(64bit)"])
@@ -101,7 +101,7 @@ def test_packages(root: Path) -> None:
     ]
     tool = packages["tool:x86_64"]
     assert (tool.version, tool.source, tool.manager) == ("3:1-2", "suite", "rpm")
-    assert tool.depends == ("libx",)
+    assert tool.depends == ("libx", "other")
     assert packages["meta:x86_64"].depends == ("tool",)
     assert (packages["libx:x86_64"].version, packages["libx:x86_64"].source) == ("1-2", "libx")
 
@@ -156,8 +156,10 @@ def test_rewritten_to_what_is_left(root: Path, tmp_path: Path) -> None:
     content = changes[f"/{PLACE}/rpmdb.sqlite"]
     assert content is not None
     left = read_sqlite(content)
-    assert [parse_header(blob).name for blob in left.values()] == ["tool", "gpg-pubkey", "libx"]
-    assert list(left) == [1, 2, 3]
+    names = [parse_header(blob).name for blob in left.values()]
+    # The last two never had files: they are left with what they depend on.
+    assert names == ["tool", "gpg-pubkey", "libx", "glibc", "meta"]
+    assert list(left) == [1, 2, 3, 5, 6]
     before, after = states(TOOL), states(left[1])
     assert {path for path in after if after[path] != before[path]} == {"/usr/share/doc/tool/README"}
     assert after["/usr/share/doc/tool/README"] == 2
@@ -165,8 +167,7 @@ def test_rewritten_to_what_is_left(root: Path, tmp_path: Path) -> None:
     assert sum(one != other for one, other in zip(TOOL, left[1], strict=True)) == 1
     assert left[3] == LIBX
     (tmp_path / "new").write_bytes(content)
-    names = [("name 1", 1, 0), ("name 2", 2, 0), ("name 3", 3, 0)]
-    assert sqlite_rows(tmp_path / "new", "Name") == names
+    assert sqlite_rows(tmp_path / "new", "Name") == [(f"name {n}", n, 0) for n in left]
     assert rewrite(root, gone) == changes
 
 
@@ -196,7 +197,7 @@ def test_several_versions_have_a_name_each_and_a_header_twice_is_one(root: Path)
     changes = rewrite(root, {"/boot/5", "/srv/app"})
     content = changes[f"/{PLACE}/rpmdb.sqlite"]
     assert content is not None
-    assert list(read_sqlite(content)) == [2, 3, 4]
+    assert list(read_sqlite(content)) == [2, 3, 4, 5]
 
 
 def test_a_write_ahead_log_counts_and_goes(root: Path, tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_every_place_and_form(root: Path, place: str) -> None:
         new = changes[f"/{place}/{name}"]
         assert new is not None
         left = read_ndb(new) if name == "Packages.db" else read_bdb(new)
-        assert left == {number: numbered[number] for number in (1, 2, 4)}
+        assert left == {number: numbered[number] for number in (1, 2, 4, 5, 6)}
         (root / place / name).unlink()
 
 

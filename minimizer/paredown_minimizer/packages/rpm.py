@@ -7,7 +7,7 @@ was signed, with the others marked as not installed, as rpm itself does for ``--
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Image
@@ -50,10 +50,10 @@ class Rpm:
                 if state == rpm_header.NORMAL and (found := locate(path)) in image.tree:
                     files.add(found)
                     own |= {found} if flags & rpm_header.CONFIG else set()
-        packages = _described(headers, keys)
         database = database_paths(image)
         owned = owned_paths(image.tree, listed, database)
         owners = owners_of(owned)
+        packages = _described(headers, keys, lambda path: owners.get(locate(path), ()))
         return Inventory(
             packages=packages,
             owned=owned,
@@ -105,29 +105,39 @@ def _keys(headers: Mapping[int, Header]) -> dict[int, str]:
     return keys
 
 
-def _described(headers: Mapping[int, Header], keys: Mapping[int, str]) -> dict[str, Package]:
+def _described(
+    headers: Mapping[int, Header],
+    keys: Mapping[int, str],
+    owners: Callable[[str], Iterable[str]],
+) -> dict[str, Package]:
+    names = {key: key.rpartition(":")[0] for key in keys.values()}
     providers: dict[str, set[str]] = {}
-    for header in headers.values():
+    for number, header in headers.items():
         for capability in header.strings(rpm_header.PROVIDENAME):
-            providers.setdefault(capability, set()).add(header.name)
+            providers.setdefault(capability, set()).add(names[keys[number]])
+
+    def provide(capability: str) -> Iterable[str]:
+        if capability.startswith("/"):
+            return (names[key] for key in owners(capability))
+        return providers.get(capability, ())
+
     return {
         keys[number]: Package(
-            name=keys[number].removesuffix(f":{header.architecture}"),
+            name=names[keys[number]],
             architecture=header.architecture,
             version=header.version,
             manager=Rpm.name,
             source=header.source,
-            depends=_depends(header, providers),
+            depends=_depends(names[keys[number]], header, provide),
         )
         for number, header in headers.items()
     }
 
 
-def _depends(header: Header, providers: Mapping[str, AbstractSet[str]]) -> tuple[str, ...]:
-    """Return the packages that have the capabilities, such as sonames, that ``header`` asks for."""
+def _depends(name: str, header: Header, provide: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """Return the packages that have what a header asks for: sonames, files, other capabilities."""
     wanted = header.strings(rpm_header.REQUIRENAME)
-    names = {name for capability in wanted for name in providers.get(capability, ())}
-    return tuple(sorted(names - {header.name}))
+    return tuple(sorted({other for capability in wanted for other in provide(capability)} - {name}))
 
 
 def _without(header: Header, locate: Callable[[str], str], going: AbstractSet[str]) -> bytes:
