@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from fixture_types import Serve
 from paredown_minimizer.cli import main
 from paredown_minimizer.image.directory import open_directory
 from paredown_schemas.plan import read_plan
+from paredown_schemas.trace import File
 from traces import trace_records, use, write_trace
 from tree_witness import dangling, regular_bytes
 from trees import table
@@ -52,14 +54,20 @@ def original(
 def slim(
     request: pytest.FixtureRequest, original: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """What is left of it; the plan lies beside it."""
-    place = tmp_path_factory.mktemp("apk")
+    return slimmed(original, USED, request.param, tmp_path_factory)
+
+
+def slimmed(
+    original: Path, used: Sequence[File], granularity: str, factory: pytest.TempPathFactory
+) -> Path:
+    """Return what is left of a tree of which ``used`` is; the plan lies beside it."""
+    place = factory.mktemp("apk")
     image = open_directory(str(original))
     trace = place / "app.trace"
-    write_trace(trace, trace_records(USED, identity=image.identity, platform=image.platform))
+    write_trace(trace, trace_records(used, identity=image.identity, platform=image.platform))
     image.close()
     plan = place / "plan.json"
-    arguments = [f"dir:{original}", "--trace", str(trace), "--granularity", request.param]
+    arguments = [f"dir:{original}", "--trace", str(trace), "--granularity", granularity]
     assert main(["plan", *arguments, "-o", str(plan)]) == 0
     assert main(["apply", str(plan), f"dir:{original}", "-o", f"dir:{place}/slim"]) == 0
     return place / "slim"
@@ -126,3 +134,23 @@ def test_server_answers_as_before(slim: Path, serve: Serve) -> None:
         answer = server.get()
     assert answer.status == 200
     assert b"Hello from an apk-managed image" in answer.body
+
+
+def test_applets_of_busybox_stay_with_it_and_each_works(
+    apk_rootfs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A health check's wget, say: recorders see busybox alone."""
+    slim = slimmed(apk_rootfs, [use("/bin/busybox", how="exec")], "package", tmp_path_factory)
+    before, after = links(apk_rootfs), links(slim)
+    assert after.keys() == {path for path, target in before.items() if target == "/bin/busybox"}
+    assert len(after) > 200
+    subprocess.run(["chroot", slim, "wget", "--help"], check=True, capture_output=True)
+    # The package that listed /usr/bin went; the links in it are in no package's list anyway.
+    assert apk_tree.audit(slim) - apk_tree.audit(apk_rootfs) == {"d usr/bin/"}
+
+
+def links(tree: Path) -> dict[str, str]:
+    """Return the links among the programs, with their targets."""
+    places = [place for name in ("bin", "sbin") for place in (tree / name, tree / "usr" / name)]
+    paths = [path for place in places if place.is_dir() for path in place.iterdir()]
+    return {str(path)[len(str(tree)) :]: os.readlink(path) for path in paths if path.is_symlink()}

@@ -182,3 +182,42 @@ def test_marks_of_conffiles_in_any_number() -> None:
     assert conffile_path("/a" + " obsolete" * 200_000) == "/a"
     assert conffile_path("/a" + " obsolete" * 200_000 + "x").endswith("obsoletex")
     assert time.monotonic() - before < 2
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        {"a\n": STANZA.format("other")},
+        {"good": STANZA.format("good") * 2, "good.md5sums": "0  usr/bin/good\n" * 50_000},
+        {"good.md5sums": "0  usr/bin/good\n", "gone.md5sums.md5sums": "0  usr/bin/gone\n"},
+        {"good.md5sums": f"0  {'../' * 9}etc/passwd\n0\n \n0  {LONG}\n0  .\n0  ./..\n"},
+        {"good.md5sums": "\0\x1b[2J  \udcff\n"},
+        {"x": "", "y": "\n\n", "z.md5sums": "0  etc/passwd\n"},
+    ],
+)
+def test_oddities_of_distroless_ones_are_borne(root: Path, database: dict[str, str]) -> None:
+    files = {"good": STANZA.format("good"), "good.md5sums": "0  usr/bin/good\n", **database}
+    decision = plan(root, {f"status.d/{name}": text for name, text in files.items()})
+    assert {"/usr/bin/good", "/etc/passwd"} <= decision.kept
+    assert {p.name: p.action for p in decision.plan.packages}["good"] == "keep"
+
+
+@pytest.mark.parametrize("name", ["\x1b[31m", "a\nb", "\udcff"])
+def test_names_of_distroless_files_are_shown_escaped(root: Path, name: str) -> None:
+    with pytest.raises(ParedownError, match="line 1 is not a field") as told:
+        plan(root, {f"status.d/{name}": "no field\n"})
+    assert str(told.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "loop"])
+def test_files_of_other_types_in_status_d_are_never_opened(root: Path, kind: str) -> None:
+    directory = root / f"{DPKG}/status.d".lstrip("/")
+    directory.mkdir()
+    for name in ("good", "good.md5sums", "gone"):
+        if kind == "fifo":
+            os.mkfifo(directory / name)
+        elif kind == "directory":
+            (directory / name).mkdir()
+        else:
+            (directory / name).symlink_to(name)
+    assert "/usr/bin/gone" not in plan(root, {}).kept

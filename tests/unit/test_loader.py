@@ -101,6 +101,28 @@ def test_every_program_of_a_system_gets_what_ld_so_gives_it(
     image.close()
 
 
+def test_every_program_of_alpine_gets_what_musl_gives_it(apk_rootfs: Path) -> None:
+    image = open_directory(str(apk_rootfs))
+    contents = Contents(image)
+    loader = Loader(contents, "")
+    ours = "/lib/ld-musl-x86_64.so.1"
+    count = 0
+    for path in image.tree:
+        elf = contents.elf(path) if image.tree[path].type == "file" else None
+        if elf is None or path == ours or ".so" in path:
+            continue
+        listed = subprocess.run(
+            ["chroot", apk_rootfs, ours, "--list", path], capture_output=True, text=True, check=True
+        ).stdout
+        ends = [image.tree.resolve(name) for name in _LINE.findall(listed)]
+        expected = {end.path for end in ends if end is not None}
+        # The program names its loader, which is the C library as well.
+        assert _closure(contents, loader, path) | {ours} == expected, path
+        count += len(expected)
+    image.close()
+    assert count > 30
+
+
 @pytest.fixture
 def world(tmp_path: Path, nginx_rootfs: Path, require: Require) -> Path:
     """A tree with a loader in it, for programs that need no C library."""

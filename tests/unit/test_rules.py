@@ -30,6 +30,7 @@ OTHERS = {
     "/etc/localtime": "-> /usr/share/zoneinfo/Etc/UTC",
     "/usr/share/zoneinfo/Etc/UTC": "x",
     "/usr/share/zoneinfo/Europe/Berlin": "x",
+    "/etc/zoneinfo/Own/Zone": "x",
     "/usr/lib/locale/C.utf8/LC_CTYPE": "x",
     "/usr/lib/locale/de_DE.utf8/LC_CTYPE": "x",
     "/usr/lib/locale/fr_FR.utf8/LC_CTYPE": "x",
@@ -39,6 +40,8 @@ OTHERS = {
     "/bin": "-> usr/bin",
     "/etc/ssl/openssl.cnf": "x",
     "/etc/ssl/certs/ca-certificates.crt": "x",
+    "/etc/ssl1.1/openssl.cnf": "x",
+    "/etc/ssl1.1/cert.pem": "x",
     "/usr/lib/python3.11/os.py": "x",
     "/usr/lib/python3.11/subprocess.py": "x",
     "/usr/lib/python3.11/mimetypes.py": "x",
@@ -51,6 +54,7 @@ OTHERS = {
     "/usr/sbin/ldconfig": "x",
 }
 ZONE = "/usr/share/zoneinfo/Etc/UTC"
+ZONES = {ZONE, "/usr/share/zoneinfo/Europe/Berlin", "/etc/zoneinfo/Own/Zone"}
 ALWAYS = {"/etc/passwd", "/etc/group"}
 
 
@@ -107,6 +111,11 @@ def test_time_zones(root: Path) -> None:
     assert "/usr/share/zoneinfo/Europe/Berlin" in found
 
 
+def test_time_zones_where_musl_looks(root: Path) -> None:
+    found = _fired(root, imports=["localtime_r"], env=["TZ=Own/Zone"])
+    assert "/etc/zoneinfo/Own/Zone" in found
+
+
 def test_locale(root: Path) -> None:
     found = _fired(root, imports=["setlocale"], env=["LANG=de_DE.UTF-8"])
     assert found == {"/usr/lib/locale/C.utf8/LC_CTYPE", "/usr/lib/locale/de_DE.utf8/LC_CTYPE"}
@@ -137,7 +146,7 @@ def test_what_a_rule_keeps_holds_no_links_to_it(root: Path) -> None:
     ("functions", "kept"),
     [
         (["runtime.main"], set()),
-        (["time.LoadLocation"], {ZONE, "/usr/share/zoneinfo/Europe/Berlin"}),
+        (["time.LoadLocation"], ZONES),
         (["time.initLocal"], {ZONE, "/etc/localtime"}),
         (["crypto/x509.loadSystemRoots"], {"/etc/ssl/certs/ca-certificates.crt"}),
         (["net.readHosts"], {"/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf"}),
@@ -165,6 +174,11 @@ def test_languages_that_start_the_shell(root: Path, name: str) -> None:
 def test_tls(root: Path) -> None:
     found = _fired(root, soname="libssl.so.3")
     assert found == {"/etc/ssl/openssl.cnf", "/etc/ssl/certs/ca-certificates.crt"}
+
+
+def test_tls_of_an_older_openssl_beside_a_newer_one(root: Path) -> None:
+    old = {"/etc/ssl1.1/openssl.cnf", "/etc/ssl1.1/cert.pem"}
+    assert old < _fired(root, soname="libssl.so.1.1")
 
 
 def test_python(root: Path) -> None:
