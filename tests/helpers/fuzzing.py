@@ -56,6 +56,7 @@ class MemoryImage:
     """An image of a few small files, directories implied."""
 
     config: Mapping[str, Any] = {}
+    annotations: Mapping[str, str] = {}
     identity = "sha256:" + "0" * 64
     platform = "linux/amd64"
     layers: Sequence[Layer] = ()

@@ -21,6 +21,7 @@ from paredown_minimizer.image.source import open_image, refuse_source, split_spe
 from paredown_schemas.errors import ParedownError, UsageError
 from trees import make_odd_tree, make_socket, table
 
+DESTINATIONS = ("dir:{}/out", "docker-archive:{}/out", "oci-archive:{}/out", "oci-dir:{}/out")
 PROVENANCE = Provenance("image-sha256:0", "plan-sha256:0", "0")
 
 
@@ -147,7 +148,9 @@ def test_full_disk_leaves_nothing(tiny_disk: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "large").write_bytes(bytes(1_000_000))
-    for destination in ("dir:{}/out", "docker-archive:{}/out"):
+    # Compressed it would fit.
+    (tree / "random").write_bytes(os.urandom(1_000_000))
+    for destination in DESTINATIONS:
         with pytest.raises(ParedownError, match="No space left on device"):
             write_image(
                 DirectoryImage(tree), destination.format(tiny_disk), PROVENANCE, force=False
@@ -195,7 +198,8 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     there.mkdir()
     (tree / "new").touch()
     (there / "old").touch()
-    for destination in (f"dir:{there}", f"docker-archive:{there}/old"):
+    archives = (f"docker-archive:{there}/old", f"oci-archive:{there}/old:a:b")
+    for destination in (f"dir:{there}", f"oci-dir:{there}:a:b", *archives):
         with pytest.raises(UsageError, match="it exists"):
             write_image(DirectoryImage(tree), destination, PROVENANCE, force=False)
     assert os.listdir(there) == ["old"]
@@ -212,7 +216,8 @@ def test_destination_may_not_be_the_source(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="the source itself"):
             refuse_source(f"dir:{source}", destination, force=False)
         refuse_source(f"dir:{source}", destination, force=True)
-    for destination in (f"dir:{source}/in", f"docker-archive:{source}/a.tar", f"dir:{tmp_path}"):
+    inside = (f"dir:{source}/in", f"docker-archive:{source}/a.tar", f"oci-dir:{source}/in:a:b")
+    for destination in (*inside, f"oci-archive:{source}/a.tar:b", f"dir:{tmp_path}"):
         with pytest.raises(UsageError, match="in one another"):
             refuse_source(f"dir:{source}", destination, force=True)
     refuse_source(f"dir:{source}", f"dir:{source}2", force=False)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from typing import Any
 import pytest
 
 from archives import archive, layer
+from fixture_types import Require
 from paredown_minimizer.image.compress import compress
 from paredown_minimizer.image.docker_archive import open_archive
 from paredown_minimizer.image.docker_archive_write import write_archive
+from paredown_minimizer.image.oci import open_oci_directory
 from paredown_minimizer.image.oci_write import write_oci_archive, write_oci_directory
-from paredown_minimizer.image.slim import Provenance
+from paredown_minimizer.image.slim import Provenance, SlimImage
 
 PROVENANCE = Provenance("image-sha256:0", "plan-sha256:0", "7")
 Write = Callable[..., None]
@@ -125,6 +128,27 @@ def test_what_docker_loads_stands_beside(source: Path, tmp_path: Path) -> None:
     nameless = unpack(tmp_path / "nameless")
     assert json.loads((nameless / "manifest.json").read_text())[0]["RepoTags"] is None
     assert "annotations" not in parse(nameless)[0]["manifests"][0]
+
+
+def test_annotations_are_carried_over(source: Path, tmp_path: Path, require: Require) -> None:
+    require(shutil.which("umoci") is not None, "umoci is not installed")
+    write(write_oci_directory, source, f"{tmp_path}/dir:shop")
+    subprocess.run(
+        ["umoci", "config", "--image", f"{tmp_path}/dir:shop", "--manifest.annotation", "a.b=c"],
+        check=True,
+    )
+    with contextlib.closing(open_oci_directory(f"{tmp_path}/dir:shop")) as image:
+        assert image.annotations["a.b"] == "c"
+        slim = SlimImage(image, image.tree.keys(), {})
+        arguments = {"force": False, "keep_layers": False}
+        write_oci_directory(slim, f"{tmp_path}/again", Provenance("o", "p", "v"), **arguments)
+    _, manifest, _ = parse(tmp_path / "again")
+    assert manifest["annotations"] == {
+        "a.b": "c",
+        "dev.paredown.original": "o",
+        "dev.paredown.plan": "p",
+        "dev.paredown.version": "v",
+    }
 
 
 def test_modes_are_those_that_others_may_read(source: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class Configuration:
     document: Mapping[str, Any]
     platform: str
     layers: tuple[Layer, ...]
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the manifest's
 
 
 def parse_configuration(text: bytes, what: str) -> Configuration:

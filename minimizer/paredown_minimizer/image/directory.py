@@ -36,6 +36,7 @@ class DirectoryImage:
     """
 
     config: Mapping[str, Any] = {}
+    annotations: Mapping[str, str] = {}
     layers: Sequence[Layer] = ()
 
     def __init__(self, root: Path) -> None:

@@ -45,6 +45,7 @@ class _TreeWriter:
         self._final = final
         self._above: list[tuple[Entry, int]] = []
         self._first: dict[int, str] = {}
+        self._linked = Directories(root)
 
     def write(self) -> None:
         path = "/"
@@ -59,6 +60,7 @@ class _TreeWriter:
         except OSError as error:
             raise self._error(path, error) from error
         finally:
+            self._linked.close()
             for _, descriptor in self._above:
                 os.close(descriptor)
 
@@ -98,17 +100,13 @@ class _TreeWriter:
             os.close(target)
 
     def _link(self, first: str, name: bytes, directory: int) -> None:
-        directories = Directories(self._root)
-        try:
-            os.link(
-                encode_name(first.rpartition("/")[2]),
-                name,
-                src_dir_fd=directories.descriptor(parent(first)),
-                dst_dir_fd=directory,
-                follow_symlinks=False,
-            )
-        finally:
-            directories.close()
+        os.link(
+            encode_name(first.rpartition("/")[2]),
+            name,
+            src_dir_fd=self._linked.descriptor(parent(first)),
+            dst_dir_fd=directory,
+            follow_symlinks=False,
+        )
 
     def _error(self, path: str, error: OSError) -> ParedownError:
         hint = ""

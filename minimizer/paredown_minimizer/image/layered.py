@@ -43,6 +43,7 @@ class LayeredImage:
         """
         self._store = store
         self.config = configuration.document
+        self.annotations = configuration.annotations
         self.platform = configuration.platform
         self.layers = configuration.layers
         stack = LayerStack()

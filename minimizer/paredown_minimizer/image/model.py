@@ -73,6 +73,10 @@ class Image(Protocol):
         """Return the OCI image configuration (entrypoint under ``config``); empty for a dir."""
 
     @property
+    def annotations(self) -> Mapping[str, str]:
+        """Return the annotations of an OCI manifest; none in other formats."""
+
+    @property
     def tree(self) -> Tree:
         """Return the paths."""
 

@@ -153,6 +153,10 @@ class _Layout:
         if descriptor.media_type not in _CONFIGS:
             raise self._store.error(f"its manifest is of {escape_name(descriptor.media_type)}")
         configuration = parse_configuration(self._blob(descriptor), self._store.name)
+        found = document.get("annotations")
+        notes = found if isinstance(found, dict) else {}
+        texts = {key: value for key, value in notes.items() if isinstance(value, str)}
+        configuration = dataclasses.replace(configuration, annotations=texts)
         return configuration, self._descriptors(document, "layers")
 
     def _config(self, manifest: Descriptor) -> tuple[Descriptor, Mapping[str, Any]]:

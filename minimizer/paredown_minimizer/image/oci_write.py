@@ -153,7 +153,7 @@ def _write(
         "mediaType": _MANIFEST,
         "config": config,
         "layers": blobs,
-        "annotations": notes(provenance),
+        "annotations": {**image.annotations, **notes(provenance)},
     }
     entry = _blob(layout, dump(document), _MANIFEST) | {"platform": _platform(image)}
     if reference:

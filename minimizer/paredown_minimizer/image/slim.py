@@ -32,6 +32,7 @@ class SlimImage:
         self.identity = original.identity
         self.platform = original.platform
         self.config: Mapping[str, Any] = original.config
+        self.annotations = original.annotations
         self.layers = original.layers
         staying = with_parents(kept)
         entries = {path: entry for path, entry in original.tree.items() if path in staying}
