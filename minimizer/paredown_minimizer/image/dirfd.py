@@ -1,8 +1,8 @@
 """Directories of a hostile tree, opened one component at a time.
 
 Every step is an openat(2) with O_NOFOLLOW, so that no symlink, also one put there meanwhile, leads
-out of the tree. A path may be longer than PATH_MAX, which openat2(2) takes as little as open(2), and
-older engines' seccomp filters refuse that call: steps need no second way.
+out of the tree. A path may be longer than PATH_MAX, which openat2(2) takes as little as open(2);
+older engines' seccomp filters refuse that call, too. Steps need no second way.
 """
 
 from __future__ import annotations
