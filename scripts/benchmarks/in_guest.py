@@ -13,7 +13,7 @@ from pathlib import Path
 
 LOOPS = {
     "open and close": ("open", "/etc/debian_version", "20000"),
-    "getppid": ("getppid", "100000"),
+    "getppid": ("getppid", "400000"),
     "fork and exec": ("fork", "/usr/bin/loops", "300"),
 }
 TREE = Path("/tree")  # on the guest's ext4

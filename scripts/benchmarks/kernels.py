@@ -32,7 +32,8 @@ def measure(space: Path) -> Table:
         "In QEMU, on one processor whose clock counts executed instructions (`-icount shift=0`): "
         "instructions per turn, kernel, container and agent together. Medians of "
         f"{TURNS} turns. Each runs in the same kind of container, recorded and not, on an overlay "
-        "over ext4. The clock is checked by a loop of known length."
+        "over ext4, and each loop begins half a second after its program. The clock is checked by "
+        "a loop of known length."
     )
     return Table("Instructions, by kernel", method, rows)
 
