@@ -150,8 +150,13 @@ class Tree(Mapping[str, Entry]):
         "..", relative and absolute link targets stay inside the root (path_resolution(7)); with
         ``follow_last`` false the last component is not followed, as by lstat.
         """
-        components = list(reversed(path.split("/")))
-        here = "/"
+        entry = self._entries.get(path)
+        if entry is None:
+            here, components = "/", path.split("/")[::-1]
+        elif entry.type == "symlink" and follow_last:
+            here, components = parent(path), [path.rpartition("/")[2]]
+        else:  # its parents are directories: no link is on the way
+            return Resolved(path, ())
         links: list[str] = []
         while components:
             name = components.pop()

@@ -59,11 +59,15 @@ def owned_paths(
 
 def owners_of(owned: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
     """Return the packages that list each path."""
-    owners: dict[str, set[str]] = {}
+    owners: dict[str, frozenset[str]] = {}
+    several: dict[str, set[str]] = {}
     for key, paths in owned.items():
+        alone = frozenset((key,))
         for path in paths:
-            owners.setdefault(path, set()).add(key)
-    return {path: frozenset(keys) for path, keys in owners.items()}
+            if (first := owners.setdefault(path, alone)) is not alone:
+                several.setdefault(path, set(first)).add(key)
+    owners.update((path, frozenset(keys)) for path, keys in several.items())
+    return owners
 
 
 def packages_left(tree: Tree, inventory: Inventory, kept: AbstractSet[str]) -> set[str]:
