@@ -74,13 +74,16 @@ def test_left_is_what_a_file_is_left_of_and_what_stands_for_it(tree: Tree) -> No
             "meta-of-meta": ([], ["meta"]),
             "meta-of-gone": ([], ["a", "b"]),
             "meta-of-none": ([], []),
+            "directories": (["/", "/d", "/to-d"], ["a"]),
+            "more-directories": (["/d", "/lib"], []),
             "round-1": ([], ["round-2"]),
             "round-2": ([], ["round-1"]),
             "unknown": ([], ["b"]),
         },
     )
-    left = {key[:-2] for key in packages_left(tree, known, {"/a", "/d", "/to-d"})}
-    assert left == {"a", "meta", "meta-of-meta", "meta-of-none", "unknown"}
+    left = {key[:-2] for key in packages_left(tree, known, {"/", "/a", "/d", "/to-d"})}
+    metapackages = {"meta", "meta-of-meta", "meta-of-none"}
+    assert left == {"a", "directories", "unknown", *metapackages}
 
 
 def test_a_chain_of_packages_without_files_is_followed_in_linear_time(tree: Tree) -> None:

@@ -74,7 +74,7 @@ def packages_left(tree: Tree, inventory: Inventory, kept: AbstractSet[str]) -> s
     """Return the packages of which something is left once only ``kept`` is.
 
     That is a path that is no directory and no link to one. A package that never had such a path is
-    nothing but the packages that it depends on, and left while they all are.
+    nothing but its directories and the packages that it depends on, and left while they all are.
     """
     left = set(inventory.unlisted)
     empty: list[Package] = []
@@ -82,7 +82,7 @@ def packages_left(tree: Tree, inventory: Inventory, kept: AbstractSet[str]) -> s
         files = [path for path in paths if not tree.leads_to_directory(path)]
         if not kept.isdisjoint(files):
             left.add(key)
-        elif not files and key not in left:
+        elif not files and kept >= paths and key not in left:
             empty.append(inventory.packages[key])
     names = {inventory.packages[key].name for key in left}
     missing = {package.key: set(package.depends) - names for package in empty}
