@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from paredown_minimizer.image.beneath import open_beneath
 from paredown_minimizer.image.content import copy_content
 from paredown_minimizer.image.dirfd import Directories
 from paredown_minimizer.image.model import Entry, Image, parent
@@ -15,8 +16,8 @@ from paredown_minimizer.image.staging import refuse_existing, staged_directory
 from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import encode_name, escape_name
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
 def write_directory(
@@ -50,7 +51,7 @@ class _TreeWriter:
     def write(self) -> None:
         path = "/"
         try:
-            root = os.open(self._root, _DIRECTORY)
+            root = os.open(self._root, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             self._above.append((self._image.tree["/"], root))
             for path, entry in self._image.tree.items():
                 if path != "/":
@@ -84,14 +85,14 @@ class _TreeWriter:
                 return
         if entry.type == "directory":
             os.mkdir(name, 0o700, dir_fd=directory)
-            self._above.append((entry, os.open(name, _DIRECTORY, dir_fd=directory)))
+            self._above.append((entry, open_beneath(directory, name, _DIRECTORY)))
         elif entry.type == "file":
             self._write_file(entry, name, directory)
         else:
             _write_special(entry, name, directory)
 
     def _write_file(self, entry: Entry, name: bytes, directory: int) -> None:
-        target = os.open(name, _NEW, 0o600, dir_fd=directory)
+        target = open_beneath(directory, name, _NEW, 0o600)
         try:
             with self._image.open(entry.path) as source:
                 copy_content(source, entry.size, target)

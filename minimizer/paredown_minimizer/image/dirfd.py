@@ -1,8 +1,7 @@
 """Directories of a hostile tree, opened one component at a time.
 
-Every step is an openat(2) with O_NOFOLLOW, so that no symlink, also one put there meanwhile, leads
-out of the tree. A path may be longer than PATH_MAX, which openat2(2) takes as little as open(2);
-older engines' seccomp filters refuse that call, too. Steps need no second way.
+No step follows a link, also one put there meanwhile, so that none leads out of the tree. A path may
+be longer than PATH_MAX, which is why it is not opened in one call.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from paredown_minimizer.image.beneath import open_beneath
 from paredown_minimizer.image.model import is_below, join
 from paredown_schemas.names import encode_name
-
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Directories:
@@ -39,7 +37,8 @@ class Directories:
         for name in path[len(here) :].split("/"):
             if name:
                 here = join(here, name)
-                step = os.open(encode_name(name), _DIRECTORY, dir_fd=self._open[-1][1])
+                flags = os.O_RDONLY | os.O_DIRECTORY
+                step = open_beneath(self._open[-1][1], encode_name(name), flags)
                 self._open.append((here, step))
         return self._open[-1][1]
 
