@@ -72,9 +72,11 @@ RECIPES = {
     ),
     "php": Recipe(("nginx", "php-cli", "php-fpm", "php-mbstring", "php-sqlite3")),
 }
-# What a suite has under another name, or has not because it comes with another package.
+# What a suite has under another name, comes with another package or lacks: bullseye's archive
+# lists a php7.4-sqlite3 that it does not have.
 _OTHERWISE = {
     ("openjdk-17-jdk-headless", "trixie"): ("openjdk-21-jdk-headless",),
+    ("php-sqlite3", "bullseye"): (),
     ("ruby-webrick", "bullseye"): (),
 }
 

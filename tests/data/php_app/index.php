@@ -14,6 +14,9 @@ $views = [
     '/mbstring' => fn () => mb_strtoupper('grüß') . mb_convert_encoding('grüß', 'ISO-8859-1', 'UTF-8'),
     '/preg' => fn () => preg_replace('/\p{Lu}/u', '_', 'ÄbC'),
     '/sqlite' => function () {
+        if (!extension_loaded('pdo_sqlite')) {
+            return 'none';
+        }
         $base = new PDO('sqlite::memory:');
         $base->exec('create table t (n integer)');
         $base->exec('insert into t values (1), (2), (39)');
