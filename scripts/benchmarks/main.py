@@ -11,6 +11,7 @@ import time
 import also
 import cost
 import gains
+import images
 import instructions
 import kernels
 import proof
@@ -20,6 +21,7 @@ from harness import ROOT, workspace
 
 TABLES = {
     "gains": gains.measure,
+    "images": images.measure,
     "cost": cost.measure,
     "also": also.measure,
     "strain": strain.measure,

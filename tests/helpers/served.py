@@ -9,7 +9,7 @@ from collections.abc import Callable
 import applications
 import rootfs
 from applications import Application
-from images import Served
+from slim_images import Served
 
 _ENTRYPOINT = ("entrypoint.sh", '#!/bin/sh\nset -e\numask 027\nexec "$@"\n')
 _BY_ENTRYPOINT = ("COPY entrypoint.sh /", 'ENTRYPOINT ["/entrypoint.sh"]')

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-import images
 import rootfs
+import slim_images
 import tree_witness
 from container_tools import Engine
 from fixture_types import Require
-from images import Served, Slimmed
 from served import SERVED
+from slim_images import Served, Slimmed
 
 SELECTION = {
     "nginx-bullseye-docker",
@@ -60,7 +60,9 @@ def slim(
             except (OSError, subprocess.SubprocessError) as error:
                 require(False, f"mmdebstrap cannot make a root filesystem: {error}")
             made.clear()
-            made[key] = images.slim(served, suite, docker_daemon, tmp_path_factory.mktemp("image"))
+            made[key] = slim_images.slim(
+                served, suite, docker_daemon, tmp_path_factory.mktemp("image")
+            )
         return made[key]
 
     return get
@@ -79,11 +81,11 @@ def test_slim_image_does_all_that_the_original_did(
     under = {"docker": "docker_daemon", "podman": "podman_engine"}[engine]
     there: Engine = request.getfixturevalue(under)
     slimmed = slim(served, suite)
-    reference = images.apply(slimmed, docker_daemon, there)
-    with images.container(there, reference, slimmed.application) as running:
-        assert images.ask(served, slimmed.application, running) == slimmed.answers
-        assert images.healthy(there, running)
-    tree = images.export(there, reference, tmp_path / "tree")
+    reference = slim_images.apply(slimmed, docker_daemon, there)
+    with slim_images.container(there, reference, slimmed.application) as running:
+        assert slim_images.ask(served, slimmed.application, running) == slimmed.answers
+        assert slim_images.healthy(there, running)
+    tree = slim_images.export(there, reference, tmp_path / "tree")
     assert tree_witness.verify(tree) <= tree_witness.verify(slimmed.tree)
     assert 0 < len(tree_witness.listed(tree)) < len(tree_witness.listed(slimmed.tree))
     assert tree_witness.regular_bytes(tree) < tree_witness.regular_bytes(slimmed.tree)
