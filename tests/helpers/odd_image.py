@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,37 @@ SHELL ["/bin/sh", "-ec"]
 ENTRYPOINT ["/bin/busybox"]
 CMD ["echo", "it runs"]
 """
+# What OCI's configuration has no place for.
+_FOR_DOCKER = f"""
+FROM {REFERENCE}
+HEALTHCHECK --interval=7s --retries=2 CMD ["/bin/busybox", "true"]
+ONBUILD RUN true
+"""
 
 
-def make(docker: Engine, space: Path) -> Path:
-    """Make the image with docker, and two more layers with umoci; return the OCI layout's path."""
+def make(docker: Engine, podman: Engine, space: Path) -> None:
+    """Make the image, and of it the files "FORMAT by TOOL" in ``space``; both engines have it."""
+    layout = _make_layout(docker, space)
+    layout.rename(space / "oci-dir by umoci")
+    original, archive = f"oci:{space}/oci-dir by umoci:latest", space / "docker-archive by skopeo"
+    zstd = ["--dest-compress-format", "zstd"]
+    copy(original, f"oci:{space}/oci-dir by skopeo, zstd:latest", *zstd)
+    copy(original, f"oci-archive:{space}/oci-archive by skopeo")
+    copy(original, f"docker-archive:{archive}:{REFERENCE}")
+    docker.run("load", "--input", str(archive))
+    (space / "context/Dockerfile").write_text(_FOR_DOCKER)
+    docker.run("build", "-q", "--network=none", "-t", REFERENCE, str(space / "context"))
+    docker.run("save", "--output", f"{space}/docker-archive by docker", REFERENCE)
+    podman.run("load", "--input", f"{space}/docker-archive by docker")
+    for form in ("docker-archive", "oci-dir", "oci-archive"):
+        options = ["--format", form, "--output", f"{space}/{form} by podman"]
+        podman.run("save", *options, REFERENCE)
+    unpack(space / "oci-dir by umoci", space / "bundle")
+    (space / "bundle/rootfs").rename(space / "dir by umoci")
+
+
+def _make_layout(docker: Engine, space: Path) -> Path:
+    """Three layers by docker, another one by umoci."""
     tree = space / "tree"
     make_odd_tree(tree)
     for name in ("links", "types/directory"):
@@ -103,9 +130,17 @@ def tree_of(root: Path) -> Mapping[str, object]:
     return {**found, "hardlinks": sorted(groups.values())}
 
 
-def configuration(layout: Path) -> Any:
-    """Return the configuration in a layout, as skopeo finds it, unread."""
-    return json.loads(run("skopeo", "inspect", "--raw", "--config", f"oci:{layout}:latest"))
+def configuration(image: str) -> Any:
+    """Return the configuration of an image that skopeo reads, every field that is there."""
+    return json.loads(run("skopeo", "inspect", "--raw", "--config", image))
+
+
+def contents(layout: Path) -> Iterator[bytes]:
+    """Yield what is in a layout's blobs, not compressed."""
+    for blob in (layout / "blobs/sha256").iterdir():
+        # zstd reads gzip too, and passes on what neither compressed.
+        command = ["zstd", "--decompress", "--force", "--stdout", str(blob)]
+        yield subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def run(*command: str | Path) -> str:

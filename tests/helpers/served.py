@@ -50,8 +50,6 @@ _REDIS = (
     "geoadd g 13.36 38.11 p",
     "geohash g p",
     "pfadd h a b c",
-    "save",
-    "lastsave",
 )
 
 
@@ -111,7 +109,7 @@ SERVED = (
             "EXPOSE 6379",
             _health("redis-cli", "ping"),
         ),
-        questions=tuple(("redis-cli", *command.split()) for command in _REDIS[:-1]),
+        questions=tuple(("redis-cli", *command.split()) for command in _REDIS),
         files=(_ENTRYPOINT,),
     ),
     Served(
@@ -134,6 +132,7 @@ SERVED = (
         "Flask",
         _in_suite(applications.GUNICORN),
         (
+            "RUN sed -i s/@app.get/@app.route/ /app/app.py",  # bullseye's Flask is 1.1
             "ENV LANG=C.UTF-8 PYTHONUNBUFFERED=1",
             "USER www-data:www-data",
             "WORKDIR /app",

@@ -22,6 +22,7 @@ from paredown_minimizer.cli import main
 from paredown_minimizer.image.source import FORMATS, open_image
 from traces import trace_records, write_trace
 
+ENGINES = ("docker", "podman")
 KEEP = "version: 1\npins:\n  - keep: /**\n    reason: nothing goes\n"
 # Each format, and by whom; the first of each format is written to every format.
 SOURCES = {
@@ -32,30 +33,35 @@ SOURCES = {
     "oci-dir": ["umoci", "skopeo, zstd", "podman"],
     "oci-archive": ["skopeo", "podman"],
 }
-CASES = [
-    pytest.param(scheme, tool, destination, id=f"{scheme} by {tool} to {destination}")
+PAIRS = [
+    (scheme, tool, destination)
     for scheme, tools in SOURCES.items()
-    if scheme in FORMATS
-    for number, tool in enumerate(tools)
+    for tool in tools
     for destination in FORMATS
-    if number == 0 or destination == "dir"
+    if tool == tools[0] or destination == "dir"
 ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Odd:
-    """The image, where each tool's form of it is, and what the witnesses say of it."""
+    """The image, where each tool's form of it is, and what witnesses say of its tree."""
 
     space: Path
     docker: Engine
     podman: Engine
     tree: Mapping[str, object]
-    config: Any
 
     def source(self, scheme: str, tool: str) -> str:
+        """Return it as SOURCE."""
         if scheme in ("docker", "podman"):
             return f"{scheme}:{REFERENCE}"
         return f"{scheme}:{self.space}/{scheme} by {tool}"
+
+    def config(self, scheme: str, tool: str) -> Any:
+        """Return its configuration; what an engine has is what it saves."""
+        if scheme in ("docker", "podman"):
+            scheme = "docker-archive"
+        return configuration(f"{transport(scheme)}:{self.space}/{scheme} by {tool}")
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +71,12 @@ def odd(
     require: Require,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Odd:
-    for program in ("skopeo", "umoci"):
+    for program in ("skopeo", "umoci", "zstd"):
         require(shutil.which(program) is not None, f"{program} is not installed")
     require(odd_image.BUSYBOX.exists(), "busybox-static is not installed")
     space = tmp_path_factory.mktemp("odd")
-    layout = odd_image.make(docker_daemon, space)
-    layout.rename(space / "oci-dir by umoci")
-    layout = space / "oci-dir by umoci"
-    original, zstd = f"oci:{layout}:latest", ["--dest-compress-format", "zstd"]
-    copy(original, f"oci:{space}/oci-dir by skopeo, zstd:latest", *zstd)
-    copy(original, f"oci-archive:{space}/oci-archive by skopeo")
-    archive = space / "docker-archive by skopeo"
-    copy(original, f"docker-archive:{archive}:{REFERENCE}")
-    for engine in (docker_daemon, podman_engine):
-        engine.run("load", "--input", str(archive))
-        saved = space / f"docker-archive by {engine.command}"
-        engine.run("save", "--output", str(saved), REFERENCE)
-    for form in ("oci-dir", "oci-archive"):
-        saved = space / f"{form} by podman"
-        podman_engine.run("save", "--format", form, "--output", str(saved), REFERENCE)
-    (unpack(layout, space / "bundle") / "rootfs").rename(space / "dir by umoci")
-    tree = tree_of(space / "dir by umoci")
-    return Odd(space, docker_daemon, podman_engine, tree, configuration(layout))
+    odd_image.make(docker_daemon, podman_engine, space)
+    return Odd(space, docker_daemon, podman_engine, tree_of(space / "dir by umoci"))
 
 
 @pytest.fixture
@@ -109,31 +99,52 @@ def everything_kept(source: str, destination: str, space: Path, *options: str) -
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize(("scheme", "tool", "destination"), CASES)
+@pytest.mark.parametrize(("scheme", "tool", "destination"), PAIRS)
 def test_nothing_removed_is_nothing_changed(
     odd: Odd, scheme: str, tool: str, destination: str, tmp_path: Path
 ) -> None:
-    reference = f"paredown-test/odd:from-{scheme}"
-    place = {"docker": reference, "podman": reference}.get(destination, f"{tmp_path}/out")
+    place = f"paredown-test/odd:from-{scheme}" if destination in ENGINES else f"{tmp_path}/out"
     everything_kept(odd.source(scheme, tool), f"{destination}:{place}", tmp_path)
     if destination == "dir":
         assert tree_of(tmp_path / "out") == odd.tree
         return
-    layout = tmp_path / "witness"
     # A directory has no configuration.
     command = ("/bin/busybox", "echo", "it runs") if scheme == "dir" else ()
-    if destination in ("docker", "podman"):
-        engine = odd.docker if destination == "docker" else odd.podman
-        _by_engine(engine, place, layout, *command)
-    else:
-        _by_copying(odd, destination, place, layout, *command)
-    unpacked = unpack(layout, tmp_path / "bundle") / "rootfs"
-    assert tree_of(unpacked) == odd.tree
-    assert odd_image.SECRET not in b"".join(
-        p.read_bytes() for p in layout.rglob("*") if p.is_file()
-    )
+    image = accepted(odd, destination, place, tmp_path, *command)
+    assert witnessed(image, tmp_path) == odd.tree
+    config = configuration(image)
+    assert len(config["rootfs"]["diff_ids"]) == 1
     if scheme != "dir":
-        assert carried_over(configuration(layout)) == carried_over(odd.config)
+        assert carried_over(config) == carried_over(odd.config(scheme, tool))
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("destination", [name for name in FORMATS if name != "dir"])
+def test_with_its_layers_kept_nothing_is_changed_either(
+    odd: Odd, destination: str, tmp_path: Path
+) -> None:
+    place = "paredown-test/odd:layers" if destination in ENGINES else f"{tmp_path}/out"
+    source = odd.source("docker", "docker")
+    everything_kept(source, f"{destination}:{place}", tmp_path, "--keep-layers")
+    image = accepted(odd, destination, place, tmp_path)
+    assert witnessed(image, tmp_path) == odd.tree
+    config, original = configuration(image), odd.config("docker", "docker")
+    assert 1 < len(config["rootfs"]["diff_ids"]) <= len(original["rootfs"]["diff_ids"])
+    assert carried_over(config) == carried_over(original)
+
+
+def test_the_witness_sees_what_a_later_layer_took_away(odd: Odd) -> None:
+    """The negative control: the original's layers have the secret, its tree has not."""
+    layout = odd.space / "oci-dir by umoci"
+    assert any(odd_image.SECRET in content for content in odd_image.contents(layout))
+    assert "/secret" not in odd.tree
+
+
+def witnessed(image: str, space: Path) -> Mapping[str, object]:
+    """Return an image's tree by umoci, from what skopeo copies of it; no layer has the secret."""
+    copy(image, f"oci:{space}/witness:latest")
+    assert not any(odd_image.SECRET in blob for blob in odd_image.contents(space / "witness"))
+    return tree_of(unpack(space / "witness", space / "bundle") / "rootfs")
 
 
 def carried_over(config: Any) -> Any:
@@ -150,24 +161,26 @@ def _runs(engine: Engine, reference: str, *command: str) -> None:
     assert (ran.returncode, ran.stdout) == (0, "it runs\n"), ran.stderr
 
 
-def _by_engine(engine: Engine, reference: str, layout: Path, *command: str) -> None:
-    _runs(engine, reference, *command)
-    assert json.loads(engine.run("image", "inspect", reference).stdout)
-    saved = layout.with_name("saved")
-    engine.run("save", "--output", str(saved), reference)
-    copy(f"docker-archive:{saved}", f"oci:{layout}:latest")
+def transport(scheme: str) -> str:
+    """Return skopeo's name of a format."""
+    return {"oci-dir": "oci"}.get(scheme, scheme)
 
 
-def _by_copying(odd: Odd, scheme: str, place: str, layout: Path, *command: str) -> None:
-    """Both engines run it: as it is where they read its form, or as skopeo copies it."""
-    form = {"oci-dir": "oci"}.get(scheme, scheme)
-    copy(f"{form}:{place}", f"oci:{layout}:latest")
-    archive = layout.with_name("copied")
+def accepted(odd: Odd, scheme: str, place: str, space: Path, *command: str) -> str:
+    """Run what was written under the engines that take it; return the image for skopeo."""
+    if scheme in ENGINES:
+        engine = odd.docker if scheme == "docker" else odd.podman
+        _runs(engine, place, *command)
+        assert json.loads(engine.run("image", "inspect", place).stdout)
+        engine.run("save", "--output", f"{space}/saved", place)
+        return f"docker-archive:{space}/saved"
+    image = f"{transport(scheme)}:{place}"
     for engine in (odd.docker, odd.podman):
-        copy(f"{form}:{place}", f"docker-archive:{archive}:copied")
-        loads = scheme == "docker-archive" or (scheme == "oci-archive" and engine is odd.podman)
-        said = engine.run("load", "--quiet", "--input", place if loads else str(archive)).stdout
-        reference = said.strip().rpartition(": ")[2]
-        _runs(engine, reference, *command)
-        engine.run("rmi", reference)
-        archive.unlink()
+        file = Path(place)
+        # What an engine does not load as it is, skopeo copies for it.
+        if scheme not in ("docker-archive", *(["oci-archive"] if engine is odd.podman else [])):
+            file = space / f"for-{engine.command}"
+            copy(image, f"docker-archive:{file}:copied")
+        said = engine.run("load", "--quiet", "--input", str(file)).stdout
+        _runs(engine, said.strip().rpartition(": ")[2], *command)
+    return image
