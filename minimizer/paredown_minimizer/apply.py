@@ -8,7 +8,7 @@ from paredown_minimizer.image.model import Image, Tree
 from paredown_minimizer.image.slim import SlimImage
 from paredown_minimizer.keep import kept_paths
 from paredown_minimizer.packages.base import Inventory, PackageManager
-from paredown_minimizer.packages.registry import find_manager
+from paredown_minimizer.packages.registry import find_managers
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.plan import Plan
 
@@ -26,9 +26,9 @@ def apply_plan(plan: Plan, image: Image) -> SlimImage:
             f"SOURCE is {image.identity} ({image.platform})",
             hint="record and plan again with this SOURCE, or name the one of the plan",
         )
-    manager = find_manager(image)
-    inventory = manager.read(image) if manager else None
-    return materialise(image, manager, inventory, kept_paths(plan, image, inventory))
+    managers = find_managers(image)
+    inventory = managers.read(image)
+    return materialise(image, managers, inventory, kept_paths(plan, image, inventory))
 
 
 def materialise(

@@ -29,6 +29,8 @@ from paredown_schemas.plan import Evidence
 # How a traced script was started; and where commands lie (hier(7)), which are started by name.
 _STARTED = {"exec", "script", "interpreter"}
 _COMMANDS = ("/bin", "/sbin")
+# A manager starts no package without those that it depends on: their records must stay.
+_NEEDS = "languages/dependency"
 
 
 class Reach(enum.IntEnum):
@@ -65,6 +67,7 @@ class Closure:
         self.evidence: dict[str, Evidence] = {}
         self.reach: dict[str, Reach] = {}
         self.whole_packages: set[str] = set()
+        self._started: set[str] = set()  # the packages of which something is held
         self._contents = contents
         self._tree = contents.image.tree
         self._inventory = inventory
@@ -195,7 +198,8 @@ class Closure:
         elf = self._contents.elf(path) if self._tree[path].type == "file" else None
         for firing in self._rulebook.of_path(path, elf):
             for name in firing.names:
-                self.hold(name, Reach.PRIMARY, Evidence("", "rule", path, firing.rule))
+                if not (firing.yields and name in self._blocked):
+                    self.hold(name, Reach.PRIMARY, Evidence("", "rule", path, firing.rule))
 
     def _sources(self, path: str) -> Iterator[str]:
         """What a used path was made from stays: paths, and of packages what says that they do."""
@@ -213,9 +217,18 @@ class Closure:
         return next(iter(licence + files), "")
 
     def _hold_packages(self, path: str) -> None:
-        if not self._whole:
-            return
-        for package in sorted(self._inventory.owners.get(path, frozenset()) - self.whole_packages):
+        owners = self._inventory.owners.get(path, frozenset())
+        for package in sorted(owners - self._started):
+            self._started.add(package)
+            for need in sorted(self._inventory.needs.get(package, ())):
+                for record in sorted(self._inventory.records[need]):
+                    self._add(record, self.reach[path], Evidence(record, "rule", path, _NEEDS))
+        for package in sorted(owners) if self._whole else ():
+            self.keep_whole(package)
+
+    def keep_whole(self, package: str) -> None:
+        """Hold all that a package owns."""
+        if package not in self.whole_packages:
             self.whole_packages.add(package)
             self.hold_all(self._inventory.owned[package], package)
 

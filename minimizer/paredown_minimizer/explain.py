@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from paredown_minimizer.closure import describe
+from paredown_minimizer.image.model import is_below, parent
 from paredown_minimizer.review import PackageReview, review_plan
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
@@ -25,7 +26,7 @@ def explain(plan: Plan, subject: str) -> list[str]:
         review
         for reviews in review_plan(plan).packages.values()
         for review in reviews
-        if subject in (review.key, review.decision.name)
+        if subject in _names(review)
     ]
     if not found:
         raise ParedownError(
@@ -33,6 +34,11 @@ def explain(plan: Plan, subject: str) -> list[str]:
             hint="a path begins with a slash",
         )
     return [line for review in found for line in _package(plan, review)]
+
+
+def _names(review: PackageReview) -> tuple[str, str, str]:
+    name = review.decision.name
+    return review.key, name, f"{review.decision.manager}:{name}"
 
 
 def _path(plan: Plan, path: str) -> Iterator[str]:
@@ -56,7 +62,20 @@ def _path(plan: Plan, path: str) -> Iterator[str]:
     else:
         of = f", of {escape_name(owner)}," if owner else ""
         yield f"{name}{of} goes: nothing that was used leads to it"
+        yield from _handed(plan, path, owner)
     yield from _named_by(risk for risk in plan.risks if risk.path == path)
+
+
+def _handed(plan: Plan, path: str, owner: str | None) -> Iterator[str]:
+    """Say that the policy handed something over, which stays otherwise."""
+    reasons = [package.handed for package in plan.packages if package.key == owner]
+    if owner is None:
+        reasons = [
+            group.handed
+            for group in plan.unowned
+            if parent(path) == group.directory or (group.whole and is_below(path, group.directory))
+        ]
+    yield from (f"  handed over by the policy: {escape_name(why)}" for why in reasons if why)
 
 
 def _canonical(plan: Plan, path: str) -> str:
@@ -75,6 +94,8 @@ def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
     key, version = escape_name(review.key), escape_name(decision.version)
     if decision.action == "remove":
         yield f"{key} {version} goes: nothing that was used leads to any of its files"
+        if decision.handed:
+            yield f"  handed over by the policy: {escape_name(decision.handed)}"
         yield from _named_by(risk for risk in plan.risks if risk.package == review.key)
         return
     if decision.action == "keep":
@@ -84,7 +105,8 @@ def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
         yield f"{key} {version} is trimmed to {files}"
     own = [record for record in plan.evidence if record.package == review.key]
     if review.strongest is None:
-        yield "  beside what stays"
+        default = "  nothing used it; language packages stay unless the policy hands them over"
+        yield default if review.by_default else "  beside what stays"
         return
     yield from _chain({record.path: record for record in plan.evidence}, review.strongest)
     others = [record for record in own if record != review.strongest]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.closure import Closure, Reach
+from paredown_minimizer.handed import Handed, is_unowned
 from paredown_minimizer.image.model import Tree, is_below, parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.rulebook import Rulebook
@@ -31,24 +32,39 @@ class Fate:
         closure: Closure,
         rulebook: Rulebook,
         blocked: AbstractSet[str],
+        handed: Handed,
     ) -> None:
-        """Settle nothing yet; ``blocked`` paths go by a person's decision."""
+        """Settle nothing yet; ``blocked`` paths go, ``handed`` ones may, by a person's decision."""
         self._tree = tree
         self._inventory = inventory
         self._closure = closure
         self._rulebook = rulebook
         self._blocked = blocked
+        self._handed = handed
 
-    def hold_unowned(self) -> None:
-        """Hold what no package lists and nothing derives: the application, one whole."""
-        unowned = (path for path in self._tree if self._is_unowned(path))
-        self._closure.hold_all((p for p in unowned if not self._made_by_scripts(p)), None)
+    def hold_application(self) -> None:
+        """Hold what no package of the system lists and nothing derives, but for what is handed.
+
+        That is the application, one whole, and the packages that its language's manager installed.
+        """
+        for key, package in self._inventory.packages.items():
+            if package.location is not None and key not in self._handed.packages:
+                self._closure.keep_whole(key)
+        unowned = (path for path in self._tree if is_unowned(path, self._inventory))
+        staying = (path for path in unowned if path not in self._handed.paths)
+        self._closure.hold_all((p for p in staying if not made_by_scripts(p, self._tree)), None)
         self._closure.run()
 
     def settle(self) -> set[str]:
         """Return every path that stays; to be called when the closure has run."""
         self._hold_aliases()
-        while self._hold_licences() or self._hold_derived() or self._hold_script_links():
+        steps = (
+            self._hold_licences,
+            self._hold_records,
+            self._hold_derived,
+            self._hold_script_links,
+        )
+        while any(step() for step in steps):
             self._closure.run()
         kept = {p for p in self._closure.reach if p not in self._blocked}
         kept |= self._inventory.database
@@ -67,21 +83,6 @@ class Fate:
             for package in self._inventory.owners.get(path, ())
             if not self._tree.leads_to_directory(path)
         }
-
-    def _is_unowned(self, path: str) -> bool:
-        inventory = self._inventory
-        return (
-            path not in inventory.owners
-            and path not in inventory.derived
-            and path not in inventory.database
-        )
-
-    def _made_by_scripts(self, path: str) -> bool:
-        return (
-            self._tree[path].type == "symlink"
-            and any(is_below(path, area) for area in _DISTRIBUTION)
-            and not any(is_below(path, area) for area in _LOCAL)
-        )
 
     def _hold(self, path: str, evidence: Evidence) -> bool:
         if path in self._closure.reach or path in self._blocked:
@@ -105,11 +106,23 @@ class Fate:
     def _hold_licences(self) -> bool:
         changed = False
         for key in sorted(self.left(licences=True)):
-            firings = list(self._rulebook.of_package(self._inventory.packages[key].name))
+            package = self._inventory.packages[key]
+            if package.location is not None:  # whose licences are records
+                continue
+            firings = list(self._rulebook.of_package(package.name))
             by = self._first_held(key) if firings else None
             for firing in firings:
                 for name in firing.names:
                     changed |= self._hold(name, Evidence("", "rule", by, firing.rule))
+        return changed
+
+    def _hold_records(self) -> bool:
+        """A language's package says that it is installed for as long as anything of it is."""
+        changed = False
+        for key in sorted(self.left(licences=True) & self._inventory.records.keys()):
+            by = self._first_held(key)
+            for path in sorted(self._inventory.records[key]):
+                changed |= self._hold(path, Evidence("", "derived", by, "says what is installed"))
         return changed
 
     def _first_held(self, package: str) -> str | None:
@@ -129,9 +142,12 @@ class Fate:
     def _hold_script_links(self) -> bool:
         changed = False
         for path in self._tree:
-            if self._is_unowned(path) and self._made_by_scripts(path) and self._target_stays(path):
+            if self._is_link_of_scripts(path) and self._target_stays(path):
                 changed |= self._hold(path, Evidence("", "symlink", None, "its target stays"))
         return changed
+
+    def _is_link_of_scripts(self, path: str) -> bool:
+        return made_by_scripts(path, self._tree) and is_unowned(path, self._inventory)
 
     def _target_stays(self, path: str) -> bool:
         """Say so of a link whose file is held, or that dangled before; and of all that is no link.
@@ -154,7 +170,8 @@ class Fate:
             if owners:
                 own = not owners.isdisjoint(left)
             else:
-                own = path not in self._inventory.derived and not self._tree.children.get(path)
+                made = path in self._inventory.derived or path in self._handed.paths
+                own = not made and not self._tree.children.get(path)
             if own and path not in self._blocked:
                 stays |= {path, *_parents(path)}
         return stays
@@ -166,7 +183,7 @@ class Fate:
             if path in kept or path in self._blocked or self._tree[path].type != "symlink":
                 continue
             own = not left.isdisjoint(self._inventory.owners.get(path, ()))
-            own = own or (self._is_unowned(path) and self._made_by_scripts(path))
+            own = own or self._is_link_of_scripts(path)
             resolved = self._tree.resolve(path)
             if own and resolved is not None and resolved.path in kept:
                 yield path
@@ -180,6 +197,15 @@ class Fate:
     def _dangles(self, path: str, kept: AbstractSet[str]) -> bool:
         resolved = self._tree.resolve(path)
         return resolved is not None and not kept >= {resolved.path, *resolved.links}
+
+
+def made_by_scripts(path: str, tree: Tree) -> bool:
+    """Say whether a path that nobody owns is a link as maintainer scripts make them."""
+    return (
+        tree[path].type == "symlink"
+        and any(is_below(path, area) for area in _DISTRIBUTION)
+        and not any(is_below(path, area) for area in _LOCAL)
+    )
 
 
 def _parents(path: str) -> Iterator[str]:

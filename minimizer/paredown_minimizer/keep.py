@@ -38,7 +38,7 @@ def _compare_packages(
 ) -> None:
     owned = inventory.owned if inventory else {}
     for package in plan.packages:
-        key = f"{package.name}:{package.architecture}"
+        key = package.key
         paths = (p for p in owned.get(key, ()) if not image.tree.leads_to_directory(p))
         left = sum(path not in removed for path in paths)
         if left != package.kept_files:

@@ -6,16 +6,25 @@
         reason: loaded once a year
       - remove: package:tzdata-legacy
         reason: not ours
+    language_packages:
+      - manager: npm
+        path: /app/node_modules
+        reason: the build's tools are among them
+    unowned:
+      - path: /opt/tools
+        reason: nobody knows what of it is used
 
 A pin that keeps is primary evidence. One that removes beats what is kept by default; where
 something used needs what it removes, the plan is refused rather than broken. Where two pins name
-the same path, keeping wins.
+the same path, keeping wins. What the other two name is decided like the system's packages, instead
+of staying as the application.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import glob
 import importlib.resources
 import json
 from collections.abc import Callable, Iterator
@@ -38,7 +47,9 @@ class Pin:
     """One decision of a person."""
 
     action: Literal["keep", "remove"]
-    target: str  # a path pattern, or package:NAME or package:NAME:ARCHITECTURE
+    # A path pattern, package:NAME, package:NAME:ARCHITECTURE, package:MANAGER:NAME of a language's,
+    # or package:KEY.
+    target: str
     reason: str
 
     def paths(self, tree: Tree, inventory: Inventory) -> Iterator[str]:
@@ -49,14 +60,23 @@ class Pin:
         if self.target.startswith(_PACKAGE):
             name = self.target[len(_PACKAGE) :]
             for key, package in inventory.packages.items():
-                if name in (key, package.name):
+                short = package.name
+                if package.location is not None:
+                    short = f"{package.manager}:{package.name}"
+                if name in (key, short):
                     owned = sorted(inventory.owned[key])
                     yield from (path for path in owned if not tree.leads_to_directory(path))
             return
-        for path in expand(tree, self.target):
-            yield path
-            if tree[tree.canonical(path)].type == "directory":
-                yield from expand(tree, f"{path}/**")
+        yield from named_paths(tree, self.target)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HandOver:
+    """Language packages of a manager, in a place or anywhere; or unowned files in a place."""
+
+    manager: str | None
+    path: str | None  # a path pattern
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +84,16 @@ class Policy:
     """What a policy file says."""
 
     pins: tuple[Pin, ...] = ()
+    language_packages: tuple[HandOver, ...] = ()
+    unowned: tuple[HandOver, ...] = ()
+
+
+def named_paths(tree: Tree, pattern: str) -> Iterator[str]:
+    """Yield the paths that a pattern names; of directories, all that is below them."""
+    for path in expand(tree, pattern):
+        yield path
+        if tree[tree.canonical(path)].type == "directory":
+            yield from expand(tree, f"{glob.escape(path)}/**")
 
 
 def read_policy(path: Path) -> Policy:
@@ -101,7 +131,18 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
         for pin in data.get("pins") or ()
         for action in _actions(pin)
     ]
-    return Policy(tuple(pins))
+    return Policy(
+        tuple(pins),
+        _hand_overs(data.get("language_packages")),
+        _hand_overs(data.get("unowned")),
+    )
+
+
+def _hand_overs(entries: list[dict[str, str]] | None) -> tuple[HandOver, ...]:
+    return tuple(
+        HandOver(entry.get("manager"), entry.get("path"), entry["reason"])
+        for entry in entries or ()
+    )
 
 
 def _refuse_bombs(root: Any) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 from paredown_minimizer.output import align, human_size, percent_gone, plural
 from paredown_minimizer.review import PackageReview, Review
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Action, Evidence, Plan, Totals
+from paredown_schemas.plan import (
+    Action,
+    Evidence,
+    PackageDecision,
+    Plan,
+    Totals,
+    UnownedGroup,
+)
 
 FORMAT = "paredown-diff"
 VERSION = 1
@@ -18,16 +25,23 @@ MARKS: dict[Action, str] = {"remove": "-", "trim": "~", "keep": "+"}
 _TITLES: dict[Action, str] = {"remove": "Removed", "trim": "Trimmed", "keep": "Kept"}
 # A common path named by many files would hide the rest of the list.
 _NAMED_BY = 3
+_UNUSED = 4
+_GROUPS = 15
+# What builders write before the step itself.
+_HISTORY = ("RUN ", "/bin/sh -c #(nop) ", "/bin/sh -c ")
+_HISTORY_LIMIT = 60
 
 
 def table(review: Review) -> Iterator[str]:
     """Yield the lines that a person reads from top to bottom."""
     yield from _header(review.plan)
     for action, packages in review.packages.items():
-        if packages:
+        for manager, decided in _by_manager(packages):
             yield ""
-            yield _title(action, packages)
-            yield from align([_row(package) for package in packages], right=[3])
+            yield _title(action, manager, decided)
+            yield from align([_row(package) for package in decided], right=[3])
+    yield from _application(review)
+    yield from _unowned(review)
     if review.paths:
         yield ""
         yield f"Single paths: {len(review.paths):,}"
@@ -69,20 +83,43 @@ def _header(plan: Plan) -> Iterator[str]:
                 human_size(after.bytes),
                 percent_gone(before.bytes, after.bytes),
             ),
-            _count_row("packages", before.packages, after.packages),
+            *_package_rows(plan),
             _count_row("files", before.files, after.files),
         ],
         right=[1, 2, 3],
     )
 
 
+def _package_rows(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a row for the packages of each manager."""
+    managers = dict.fromkeys(decision.manager for decision in plan.packages)
+    if len(managers) < 2:
+        yield _count_row("packages", plan.before.packages, plan.after.packages)
+        return
+    for manager in managers:
+        actions = [decision.action for decision in plan.packages if decision.manager == manager]
+        left = sum(action != "remove" for action in actions)
+        yield _count_row(f"{escape_name(manager)} packages", len(actions), left)
+
+
+def _by_manager(packages: Sequence[PackageReview]) -> Iterator[tuple[str, list[PackageReview]]]:
+    """Yield what was decided, the system's packages as "" and each language's by its name."""
+    decided = [package for package in packages if not package.by_default]
+    for manager in dict.fromkeys(_language(package) for package in decided):
+        yield manager, [package for package in decided if _language(package) == manager]
+
+
+def _language(package: PackageReview) -> str:
+    return "" if package.decision.location is None else package.decision.manager
+
+
 def _count_row(what: str, before: int, after: int) -> tuple[str, str, str, str]:
     return what, f"{before:,}", f"{after:,}", percent_gone(before, after)
 
 
-def _title(action: Action, packages: Sequence[PackageReview]) -> str:
+def _title(action: Action, manager: str, packages: Sequence[PackageReview]) -> str:
     decisions = [package.decision for package in packages]
-    count = plural(len(decisions), "package")
+    count = plural(len(decisions), f"{escape_name(manager)} package".strip())
     kept, whole = sum(d.kept_bytes for d in decisions), sum(d.bytes for d in decisions)
     size = {
         "remove": human_size(whole),
@@ -95,23 +132,103 @@ def _title(action: Action, packages: Sequence[PackageReview]) -> str:
 def _row(package: PackageReview) -> tuple[str, ...]:
     decision = package.decision
     size = decision.kept_bytes if decision.action == "trim" else decision.bytes
+    place = () if decision.location is None else (f"in {escape_name(package.place)}",)
     return (
         f"{MARKS[decision.action]} {escape_name(decision.name)}",
         escape_name(decision.version),
-        _extent(package),
+        _extent(decision),
         human_size(size),
+        *place,
         _reason(package),
     )
 
 
-def _extent(package: PackageReview) -> str:
-    decision = package.decision
-    files = plural(decision.files, "file")
-    if decision.action == "remove":
-        return f"all {files}" if decision.files != 1 else files
-    if decision.kept_files == decision.files:
+def _extent(decided: PackageDecision | UnownedGroup) -> str:
+    files = plural(decided.files, "file")
+    if not decided.kept_files:
+        return f"all {files}" if decided.files != 1 else files
+    if decided.kept_files == decided.files:
         return files
-    return f"{decision.kept_files:,} of {files}"
+    return f"{decided.kept_files:,} of {files}"
+
+
+def _application(review: Review) -> Iterator[str]:
+    if not review.application:
+        return
+    yield ""
+    yield "Kept as the application's own (the policy's language_packages would hand them over):"
+    rows = []
+    for group in review.application:
+        size = sum(package.decision.bytes for package in group.packages)
+        used = len(group.packages) - len(group.unused)
+        rows.append(
+            (
+                f"+ {plural(len(group.packages), f'{escape_name(group.manager)} package')}",
+                human_size(size),
+                f"{used:,} used",
+                f"in {escape_name(group.place)}",
+                _largest(group.unused),
+            )
+        )
+    yield from align(rows, right=[1, 2])
+
+
+def _largest(unused: Sequence[PackageReview]) -> str:
+    names = [
+        f"{escape_name(package.decision.name)} {human_size(package.decision.bytes)}"
+        for package in unused[:_UNUSED]
+    ]
+    more = [f"{len(unused) - _UNUSED:,} more"] if len(unused) > _UNUSED else []
+    return f"unused: {', '.join([*names, *more])}" if names else ""
+
+
+def _unowned(review: Review) -> Iterator[str]:
+    groups = review.unowned
+    if not groups:
+        return
+    files, size = sum(group.files for group in groups), sum(group.bytes for group in groups)
+    own = "" if all(group.handed for group in groups) else ", the application"
+    yield ""
+    yield f"No package's: {plural(files, 'file')}, {human_size(size)}{own}"
+    yield from align([_unowned_row(review.plan, group) for group in groups[:_GROUPS]], right=[2])
+    if len(groups) > _GROUPS:
+        rest = groups[_GROUPS:]
+        files, size = sum(group.files for group in rest), sum(group.bytes for group in rest)
+        places = plural(len(rest), "place")
+        yield f"  and {places} more: {plural(files, 'file')}, {human_size(size)}"
+
+
+def _unowned_row(plan: Plan, group: UnownedGroup) -> tuple[str, ...]:
+    layer = "" if group.layer is None else _made_by(plan, group.layer)
+    traced = f"{group.traced:,} used" if group.traced else "none used"
+    handed = f"handed over: {escape_name(group.handed)}" if group.handed else ""
+    return (
+        f"{_group_mark(group)} {escape_name(pattern_of(group))}",
+        _extent(group),
+        human_size(group.bytes),
+        traced,
+        *((layer,) if plan.layers else ()),
+        handed,
+    )
+
+
+def _group_mark(group: UnownedGroup) -> str:
+    if not group.kept_files:
+        return MARKS["remove"]
+    return MARKS["keep" if group.kept_files == group.files else "trim"]
+
+
+def pattern_of(group: UnownedGroup) -> str:
+    """Return a group as a policy would name it."""
+    return group.directory.rstrip("/") + ("/**" if group.whole else "/*")
+
+
+def _made_by(plan: Plan, layer: int) -> str:
+    text = escape_name(plan.layers[layer].created_by or "") if layer < len(plan.layers) else ""
+    for prefix in _HISTORY:
+        text = text.removeprefix(prefix)
+    text = text if len(text) <= _HISTORY_LIMIT else text[: _HISTORY_LIMIT - 1] + "…"
+    return f"layer {layer + 1}: {text}" if text else f"layer {layer + 1}"
 
 
 def _reason(package: PackageReview) -> str:
@@ -171,12 +288,20 @@ def listing(review: Review) -> Iterator[str]:
             yield " ".join(
                 [
                     f"{MARKS[action]} pkg {escape_name(decision.name)}",
-                    f"{escape_name(decision.version)} {escape_name(decision.architecture)}",
+                    f"{escape_name(decision.version)} {escape_name(decision.architecture) or '-'}",
+                    *([] if decision.location is None else [escape_name(package.key)]),
                     f"{decision.kept_bytes}/{decision.bytes} bytes",
                     f"{decision.kept_files}/{decision.files} files",
                     _reason(package),
                 ]
             ).rstrip()
+    for group in review.plan.unowned:
+        yield (
+            f"{_group_mark(group)} unowned {escape_name(pattern_of(group))} "
+            f"{'-' if group.layer is None else group.layer + 1} "
+            f"{group.kept_bytes}/{group.bytes} bytes {group.kept_files}/{group.files} files "
+            f"{group.traced} traced"
+        )
     for path in review.paths:
         if path.action == "keep":
             yield f"+ path {escape_name(path.path)} {escape_name(path.package or '-')}"
@@ -208,6 +333,8 @@ def document(review: Review) -> dict[str, Any]:
             _package(package) for packages in review.packages.values() for package in packages
         ],
         "paths": [_record(path) for path in review.paths],
+        "unowned": [_record(group) for group in review.unowned],
+        "layers": [_record(layer) for layer in plan.layers],
         "risks": [_record(risk) for risks in review.risks.values() for risk in risks],
     }
 

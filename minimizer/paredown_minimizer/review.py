@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from paredown_schemas.plan import Action, Evidence, PackageDecision, PathDecision, Plan, Risk
+from paredown_schemas.plan import (
+    Action,
+    Evidence,
+    PackageDecision,
+    PathDecision,
+    Plan,
+    Risk,
+    UnownedGroup,
+)
 
 # What convinces most comes first: what was seen or ordered, then what follows from it.
 STRENGTH = (
@@ -34,7 +42,36 @@ class PackageReview:
     @property
     def key(self) -> str:
         """Return the package's key."""
-        return f"{self.decision.name}:{self.decision.architecture}"
+        return self.decision.key
+
+    @property
+    def by_default(self) -> bool:
+        """Say whether it is a language's package that stays as the application's own."""
+        return self.decision.location is not None and self.decision.handed is None
+
+    @property
+    def place(self) -> str:
+        """Return the directory that a language's package was installed into."""
+        location, name = self.decision.location or "/", self.decision.name
+        if location.endswith(f"/{name}"):
+            return location[: -len(name) - 1] or "/"
+        above, _, last = location.rpartition("/")
+        return above or "/" if last.startswith(name) else location
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LanguageReview:
+    """The packages of one language in one place that stay as the application's own."""
+
+    manager: str
+    place: str
+    packages: Sequence[PackageReview]
+
+    @property
+    def unused(self) -> list[PackageReview]:
+        """Return those of which nothing was used, the largest first."""
+        found = [package for package in self.packages if package.strongest is None]
+        return sorted(found, key=lambda package: (-package.decision.bytes, package.key))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +79,9 @@ class Review:
     """A plan, arranged for reading; everything is sorted."""
 
     plan: Plan
-    packages: Mapping[Action, Sequence[PackageReview]]
+    packages: Mapping[Action, Sequence[PackageReview]]  # the system's first
+    application: Sequence[LanguageReview]  # the language packages that stay as its own
+    unowned: Sequence[UnownedGroup]  # the largest first
     paths: Sequence[PathDecision]
     risks: Mapping[str | None, Sequence[Risk]]  # by package; None: nobody's
 
@@ -52,8 +91,8 @@ def review_plan(plan: Plan) -> Review:
     held = _evidence_by_package(plan)
     risks = _by_package(plan.risks)
     packages: dict[Action, list[PackageReview]] = {"remove": [], "trim": [], "keep": []}
-    for decision in sorted(plan.packages):
-        key = f"{decision.name}:{decision.architecture}"
+    for decision in plan.packages:
+        key = decision.key
         own = held.get(key, [])
         packages[decision.action].append(
             PackageReview(
@@ -63,7 +102,21 @@ def review_plan(plan: Plan) -> Review:
                 named=len({risk.named_by for risk in risks.get(key, ())}),
             )
         )
-    return Review(plan, packages, plan.paths, risks)
+    application = _by_place(package for package in packages["keep"] if package.by_default)
+    unowned = sorted(plan.unowned, key=lambda group: (-group.bytes, group.directory, group.whole))
+    return Review(plan, packages, application, unowned, plan.paths, risks)
+
+
+def _by_place(packages: Iterable[PackageReview]) -> list[LanguageReview]:
+    """Fold packages by place; what lies within another's place, as npm nests, counts there."""
+    folded: dict[tuple[str, str], list[PackageReview]] = {}
+    last = ("", "")
+    for package in sorted(packages, key=lambda p: (p.decision.manager, p.place.split("/"), p.key)):
+        place = (package.decision.manager, package.place)
+        if last[0] != place[0] or not f"{place[1]}/".startswith(f"{last[1]}/"):
+            last = place
+        folded.setdefault(last, []).append(package)
+    return [LanguageReview(*place, found) for place, found in folded.items()]
 
 
 def _evidence_by_package(plan: Plan) -> dict[str, list[Evidence]]:

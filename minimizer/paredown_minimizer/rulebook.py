@@ -45,6 +45,7 @@ class Rule:
     keep: tuple[str, ...] = ()  # patterns of what stays
     except_: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()  # sonames that are loaded by name
+    yields: bool = False  # a pin that removes beats it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Firing:
 
     rule: str
     names: tuple[str, ...]  # paths as a program would name them: links are still to be followed
+    yields: bool = False
 
 
 class Rulebook:
@@ -128,7 +130,7 @@ class Rulebook:
             for soname in self._filled(rule.libraries, captures):
                 names += self._loader.find_anywhere(elf, soname)
         if names:
-            yield Firing(rule.name, tuple(names))
+            yield Firing(rule.name, tuple(names), rule.yields)
 
     def _filled(self, patterns: tuple[str, ...], captures: Mapping[str, str]) -> Iterator[str]:
         for pattern in patterns:
@@ -181,6 +183,7 @@ def _rule(topic: str, record: Mapping[str, Any]) -> Rule:
         keep=tuple(record.get("keep", ())),
         except_=tuple(record.get("except", ())),
         libraries=tuple(record.get("libraries", ())),
+        yields=record.get("yields", False),
     )
     for pattern in rule.keep + rule.libraries + rule.except_:
         for name in placeholders(pattern):

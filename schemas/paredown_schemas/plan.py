@@ -52,9 +52,22 @@ class Evidence:
     package: str | None = None
 
 
+def package_key(manager: str, name: str, architecture: str, location: str | None) -> str:
+    """Return what names a package in one image.
+
+    The system's are ``name:architecture``. Many copies of a language's package may be installed, so
+    that it takes the place: ``npm:ms@/app/node_modules/debug/node_modules/ms``.
+    """
+    return f"{name}:{architecture}" if location is None else f"{manager}:{name}@{location}"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class PackageDecision:
-    """One installed package. Bytes are of regular files, a hardlink group counted once."""
+    """One installed package. Bytes are of regular files, a hardlink group counted once.
+
+    ``location`` is where a language's package lies. It stays as the application's own, unless the
+    policy hands it over to be decided like the system's: ``handed`` is the policy's reason.
+    """
 
     name: str
     architecture: str
@@ -65,11 +78,18 @@ class PackageDecision:
     bytes: int
     kept_files: int
     kept_bytes: int
+    location: str | None = None
+    handed: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Return what names the package in the image."""
+        return package_key(self.manager, self.name, self.architecture, self.location)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class PathDecision:
-    """A path that differs from what its package's action says, or an unowned one that goes."""
+    """A path that differs from what its package's action or its group's says."""
 
     path: str
     action: PathAction
@@ -96,7 +116,7 @@ class ListedPaths:
     it goes. Directories that go are listed too, by their own name.
     """
 
-    package: str | None  # key, name:architecture
+    package: str | None  # key
     directory: str
     names: tuple[str, ...]
 
@@ -112,6 +132,35 @@ class DirectoryLink:
 
     path: str
     target: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Layer:
+    """One layer of the image, the oldest first, and what the image's history says made it."""
+
+    diff_id: str
+    created_by: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class UnownedGroup:
+    """What one layer brought to one place and no package owns.
+
+    ``directory`` holds nothing unowned of another layer if ``whole`` is true, and the group is all
+    of it; else the group is what lies in the directory itself. ``files`` are paths that are not
+    directories, ``traced`` those that a run used. They stay as the application, unless the policy
+    hands them to the rules that packages are decided by: ``handed`` is its reason.
+    """
+
+    directory: str
+    whole: bool
+    layer: int | None  # index into the plan's layers; None where the image has none
+    files: int
+    bytes: int
+    traced: int
+    kept_files: int
+    kept_bytes: int
+    handed: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -147,6 +196,8 @@ class Plan:
     traces: tuple[TraceInput, ...]
     packages: tuple[PackageDecision, ...]
     paths: tuple[PathDecision, ...]
+    unowned: tuple[UnownedGroup, ...]
+    layers: tuple[Layer, ...]
     evidence: tuple[Evidence, ...]
     risks: tuple[Risk, ...]
     links: tuple[DirectoryLink, ...]

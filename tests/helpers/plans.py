@@ -9,6 +9,7 @@ from paredown_schemas.identity import host_platform
 from paredown_schemas.plan import (
     DirectoryLink,
     Evidence,
+    Layer,
     ListedPaths,
     PackageDecision,
     PathDecision,
@@ -16,6 +17,7 @@ from paredown_schemas.plan import (
     Risk,
     Totals,
     TraceInput,
+    UnownedGroup,
 )
 
 IDENTITY = "dir-sha256:" + "a" * 64
@@ -56,6 +58,15 @@ def example_plan(**changes: Any) -> Plan:
         paths=(
             PathDecision("/srv/old", "remove", None, "pinned: \u202enobody needs it"),
             PathDecision("/usr/share/zoneinfo/UTC", "keep", "tzdata:amd64", None),
+        ),
+        unowned=(
+            UnownedGroup("/app", True, 1, 3, 4_000, 1, 3, 4_000),
+            UnownedGroup("/opt/odd\x1b", True, 2, 9, 9_000_000, 0, 0, 0, "who needs it?"),
+        ),
+        layers=(
+            Layer("sha256:" + "1" * 64),
+            Layer("sha256:" + "2" * 64, "COPY app /app"),
+            Layer("sha256:" + "3" * 64, "RUN curl \x1b[31m"),
         ),
         evidence=(
             Evidence(

@@ -29,6 +29,12 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     arguments = typing.get_args(hint)
     if name in ("path", "named_by", "directory", "target"):
         return _names.map(lambda text: "/" + text)
+    if name == "location":
+        return st.none() | _names.map(lambda text: "/" + text)
+    if name == "diff_id":
+        return st.sampled_from(["sha256:" + "0" * 64, "sha256:" + "f" * 64])
+    if hint is bool:
+        return st.booleans()
     if typing.get_origin(hint) is typing.Literal:
         return st.sampled_from(arguments)
     if typing.get_origin(hint) is tuple:

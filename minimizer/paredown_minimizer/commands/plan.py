@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer import traced  # noqa: PLC0415
     from paredown_minimizer.decide import decide  # noqa: PLC0415
     from paredown_minimizer.image.source import open_image  # noqa: PLC0415
-    from paredown_minimizer.packages.registry import find_manager  # noqa: PLC0415
+    from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
     from paredown_minimizer.policy import Policy, read_policy  # noqa: PLC0415
     from paredown_schemas.plan import dump_plan  # noqa: PLC0415
 
@@ -64,12 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     runs = traced.read_runs(arguments.trace, accept_partial=arguments.accept_partial)
     with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
         traced.refuse_other_images(runs, image)
-        manager = find_manager(image)
-        decision = decide(image, manager, runs, policy, arguments.granularity)
+        managers = find_managers(image)
+        decision = decide(image, managers, runs, policy, arguments.granularity)
     write_output(arguments.output, dump_plan(decision.plan), force=arguments.force)
     for warning in decision.warnings:
         say(f"warning: {warning}")
-    if manager is None:
+    if managers.system is None:
         say("warning: no package manager is known here: everything counts as the application")
     _summarize(decision.plan, arguments)
     return 0

@@ -1,16 +1,18 @@
 """What the minimizer asks of a package manager.
 
-Adding one touches its own file, ``registry.MANAGERS`` and its test.
+Adding one touches its own file, ``registry.MANAGERS`` and its test. Languages' packages have a
+protocol of their own, ``languages/base.py``, with the same inventory.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Protocol
+from typing import Any, Protocol
 
 from paredown_minimizer.image.model import Image
+from paredown_schemas.plan import package_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -23,11 +25,17 @@ class Package:
     manager: str  # "dpkg", "apk"
     source: str  # source package's name, the own name if it has none
     depends: tuple[str, ...] = ()  # names that Depends and Pre-Depends mention, for risk only
+    location: str | None = None  # where a language's package lies; None for the system's
 
     @property
     def key(self) -> str:
-        """Return what names this package in one image: ``name:architecture``."""
-        return f"{self.name}:{self.architecture}"
+        """Return what names this package in one image; see ``package_key``."""
+        return package_key(self.manager, self.name, self.architecture, self.location)
+
+
+def _field(default: Callable[[], Any] = dict) -> Any:
+    """Return a field that most package managers leave alone."""
+    return dataclasses.field(default_factory=default, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +60,16 @@ class Inventory:
     derived: Mapping[str, frozenset[str]]
     # Packages of which nothing says which files are theirs: they stay declared, since nobody can
     # say that nothing of them is left. Keys.
-    unlisted: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = _field(frozenset)
+    # By package key: those of its own paths that say that it is installed, and its licences. They
+    # stay as long as anything of the package does.
+    records: Mapping[str, frozenset[str]] = _field()
+    # Records, and their directories, that are read by whoever asks which packages there are: that
+    # uses none of them.
+    catalogue: frozenset[str] = _field(frozenset)
+    # By package key: the packages without which this one does not start; their records stay.
+    needs: Mapping[str, frozenset[str]] = _field()
+    warnings: tuple[str, ...] = _field(tuple)  # what could not be read, in words for the user
 
 
 class PackageManager(Protocol):

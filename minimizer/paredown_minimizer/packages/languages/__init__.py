@@ -1,0 +1,1 @@
+"""Packages that languages' own managers installed, one file each."""
