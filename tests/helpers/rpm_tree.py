@@ -98,17 +98,18 @@ def _place(form: str, tree: Path) -> list[str]:
 
 def _program(form: str, program: str) -> list[str]:
     suite = FORMS[form][2]
-    lock = ["--define", f"_rpmlock_path {FORMS[form][0]}/.rpm.lock"]
+    settings = ["--define", f"_rpmlock_path {FORMS[form][0]}/.rpm.lock"]
+    settings += ["--define", f"_db_backend {form}"]
     if suite is None:
-        return [program, *lock]
+        return [program, *settings]
     tools = _cached(f"rpm-tools-{suite}", functools.partial(_unpack, suite))
     loader = next(path for path in sorted(tools.glob("**/ld-linux*.so.*")) if path.exists())
     libraries = ":".join(str(path) for path in (tools / "usr/lib", tools / "lib") if path.exists())
     places = ":".join(f"{path}/{os.uname().machine}-linux-gnu" for path in libraries.split(":"))
-    settings = tools / "usr/lib/rpm"
+    own = tools / "usr/lib/rpm"
     return [
         *(str(loader), "--library-path", places, str(tools / "usr/bin" / program)),
-        *("--rcfile", f"{settings}/rpmrc", "--macros", f"{settings}/macros", *lock),
+        *("--rcfile", f"{own}/rpmrc", "--macros", f"{own}/macros", *settings),
     ]
 
 
@@ -181,7 +182,7 @@ def _convert(source: Path, form: str, tree: Path) -> None:
         (tree / "var/lib/rpm").unlink()
         (tree / "var/lib/rpm").mkdir()
         (tree / "usr/lib/sysimage/rpm").rmdir()
-    settings = ["--dbpath", f"{tree}{directory}", "--define", f"_db_backend {form}"]
+    settings = ["--dbpath", f"{tree}{directory}"]
     settings += ["--define", f"_rpmlock_path {tree}{directory}/.rpm.lock"]
     with exported.open("rb") as file:
         rpm(form, *settings, "--importdb", program="rpmdb", stdin=file)

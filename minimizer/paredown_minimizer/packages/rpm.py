@@ -7,6 +7,7 @@ was signed, with the others marked as not installed, as rpm itself does for ``--
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
@@ -21,9 +22,13 @@ from paredown_minimizer.packages.rpm_database import (
 )
 from paredown_minimizer.packages.rpm_derived import derived_paths
 from paredown_minimizer.packages.rpm_header import Header, parse_header
+from paredown_schemas.errors import ParedownError
 
 # Keys that signatures were checked by, each in a header of its own: no packages.
 _PUBLIC_KEY = "gpg-pubkey"
+# More than rpm's build/parsePreamble.c lets pass, but nothing that would lead elsewhere.
+_NAME = re.compile(r"[!-.0-9;-~]+")
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9_]*")
 
 
 class Rpm:
@@ -85,6 +90,11 @@ class Rpm:
 
 def _packages(headers: Mapping[int, bytes]) -> dict[int, Header]:
     parsed = {number: parse_header(blob) for number, blob in headers.items()}
+    for number, header in parsed.items():
+        if not _NAME.fullmatch(header.name) or not _ARCHITECTURE.fullmatch(header.architecture):
+            raise ParedownError(
+                f"cannot read the rpm database: header {number} names what can be no package"
+            )
     return {number: header for number, header in parsed.items() if header.name != _PUBLIC_KEY}
 
 

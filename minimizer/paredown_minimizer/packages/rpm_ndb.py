@@ -33,7 +33,8 @@ def write_ndb(old: bytes, headers: Mapping[int, bytes]) -> bytes:
     """Return a database that holds ``headers``, each under the number and time it has in ``old``.
 
     Raises:
-        ParedownError: ``old`` is damaged, or lacks one of the numbers.
+        ParedownError: ``old`` is damaged.
+        KeyError: it lacks one of the numbers.
     """
     slots = _slots(old)
     _, version, generation, _, following = _HEADER.unpack_from(old)
