@@ -20,7 +20,7 @@ from paredown_minimizer.packages.rpm import Rpm
 from paredown_minimizer.packages.rpm_bdb import read_bdb, write_bdb
 from paredown_minimizer.packages.rpm_header import parse_header
 from paredown_minimizer.packages.rpm_ndb import read_ndb, write_ndb
-from paredown_minimizer.packages.rpm_sqlite import read_sqlite
+from paredown_minimizer.packages.rpm_sqlite import read_sqlite, write_sqlite
 from paredown_schemas.errors import ParedownError
 from rpm_headers import (
     bdb_metadata,
@@ -301,3 +301,22 @@ def test_real_databases(name: str, count: int, one: tuple[str, str, str, int]) -
     packages = {header.name: header for header in headers}
     found = packages[one[0]]
     assert (found.name, found.version, found.architecture, len(list(found.files()))) == one
+
+
+def test_digests_of_a_signed_header_hold(require: Require, tmp_path: Path) -> None:
+    source = DATA / "cbl-mariner-2.0.rpmdb.sqlite"
+    if not source.exists():
+        pytest.skip(f"{source} is not there")
+    require(shutil.which("rpm") is not None, "rpm is not installed")
+    data = source.read_bytes()
+    headers = read_sqlite(data)
+    number = next(n for n, blob in headers.items() if parse_header(blob).name == "bash")
+    marked = parse_header(headers[number]).without([0, 1])
+    forged = headers[number].replace(b"GPLv3", b"GPLv4", 1)
+    for blob, says in ((marked, "Header SHA256 digest: OK"), (forged, "Header SHA256 digest: BAD")):
+        database = write_sqlite(data, b"", {**headers, number: blob})
+        (tmp_path / "rpmdb.sqlite").write_bytes(database)
+        command = ["rpm", "--dbpath", str(tmp_path), "-qsvv", "bash"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert says in done.stderr
+        assert ("not installed /bin/bash" in done.stdout) == (blob is marked)
