@@ -319,4 +319,4 @@ def test_digests_of_a_signed_header_hold(require: Require, tmp_path: Path) -> No
         command = ["rpm", "--dbpath", str(tmp_path), "-qsvv", "bash"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert says in done.stderr
-        assert ("not installed /bin/bash" in done.stdout) == (blob is marked)
+        assert done.stdout.count("not installed") == (2 if blob is marked else 0)
