@@ -319,4 +319,5 @@ def test_digests_of_a_signed_header_hold(require: Require, tmp_path: Path) -> No
         command = ["rpm", "--dbpath", str(tmp_path), "-qsvv", "bash"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert says in done.stderr
-        assert done.stdout.count("not installed") == (2 if blob is marked else 0)
+        files = [line for line in done.stdout.splitlines() if line.startswith("not installed ")]
+        assert len(files) == (2 if blob is marked else 0)
