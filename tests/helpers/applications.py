@@ -27,11 +27,12 @@ class Application:
     port: int
     views: tuple[str, ...] = ()
     clients: tuple[tuple[str, ...], ...] = ()  # commands of the tree itself that load the server
+    tree: Path | None = None  # where it is no recipe's
 
     @property
     def source(self) -> Path:
         """Return the original tree; only to be read."""
-        return rootfs.cached(self.rootfs)
+        return self.tree or rootfs.cached(self.rootfs)
 
 
 Answers = dict[str, tuple[int, bytes]]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
+from pathlib import Path
 
+import apk_tree
 import applications
 import rootfs
+import rpm_tree
 from applications import Application
 from slim_images import Served
 
@@ -79,6 +83,18 @@ def _health(*words: str) -> str:
     return f"HEALTHCHECK --interval=1s --timeout=30s CMD {json.dumps(words)}"
 
 
+def _tree(application: Application, tree: Callable[[], Path]) -> Callable[[str], Application]:
+    return lambda _: dataclasses.replace(application, tree=tree())
+
+
+_NGINX = dataclasses.replace(applications.NGINX, views=("/", "/missing", "/list/"))
+_NGINX_SETTINGS = (
+    "RUN mkdir /var/www/html/list && touch /var/www/html/list/a",
+    "COPY site.conf /etc/nginx/sites-available/default",
+    "EXPOSE 80",
+    "STOPSIGNAL SIGQUIT",
+    'HEALTHCHECK --interval=1s CMD kill -0 "$(cat /run/nginx.pid)"',
+)
 _HTTP_BY = {
     "python": f"import urllib.request; urllib.request.urlopen('{_URL}')",
     "node": f"require('http').get('{_URL}', r => process.exit(r.statusCode == 200 ? 0 : 1))",
@@ -86,18 +102,7 @@ _HTTP_BY = {
     "php": f"exit(file_get_contents('{_URL}') ? 0 : 1);",
 }
 SERVED = (
-    Served(
-        "nginx",
-        _in_suite(dataclasses.replace(applications.NGINX, views=("/", "/missing", "/list/"))),
-        (
-            "RUN mkdir /var/www/html/list && touch /var/www/html/list/a",
-            "COPY site.conf /etc/nginx/sites-available/default",
-            "EXPOSE 80",
-            "STOPSIGNAL SIGQUIT",
-            'HEALTHCHECK --interval=1s CMD kill -0 "$(cat /run/nginx.pid)"',
-        ),
-        files=(("site.conf", _SITE),),
-    ),
+    Served("nginx", _in_suite(_NGINX), _NGINX_SETTINGS, files=(("site.conf", _SITE),)),
     Served(
         "redis",
         _in_suite(applications.REDIS),
@@ -192,5 +197,30 @@ SERVED = (
             "STOPSIGNAL SIGINT",
             _health("ruby", "-rnet/http", "-e", _HTTP_BY["ruby"]),
         ),
+    ),
+    Served(
+        "rpm-nginx",
+        _tree(_NGINX, functools.partial(rpm_tree.cached, "sqlite")),
+        _NGINX_SETTINGS,
+        files=(("site.conf", _SITE),),
+        suites=("sqlite",),
+        listed=functools.partial(rpm_tree.listed, "sqlite"),
+        verify=functools.partial(rpm_tree.verify, "sqlite"),
+    ),
+    Served(
+        "apk-server",
+        _tree(
+            Application("apk-server", "", (apk_tree.COMMAND,), 8000, ("/", "/missing")),
+            apk_tree.server_tree,
+        ),
+        (
+            "ENV PORT=8000",
+            "USER nobody",
+            "EXPOSE 8000",
+            f"HEALTHCHECK --interval=1s CMD wget -q -O /dev/null {_URL}",
+        ),
+        suites=("alpine",),
+        listed=apk_tree.installed,
+        verify=apk_tree.audit,
     ),
 )

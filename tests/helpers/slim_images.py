@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import engines
+import rootfs
+import tree_witness
 from applications import AGENT, PAREDOWN, Application
 from container_tools import Engine, wait_for
 from server import Server
@@ -30,6 +32,10 @@ class Served:
     settings: tuple[str, ...]  # of a Dockerfile
     questions: tuple[tuple[str, ...], ...] = ()  # clients whose output must be the same
     files: tuple[tuple[str, str], ...] = ()  # of the Dockerfile's context, by name
+    suites: tuple[str, ...] = tuple(rootfs.SUITES)
+    # What the package manager lists, and what it finds wrong, in a tree.
+    listed: Callable[[Path], set[str]] = tree_witness.listed
+    verify: Callable[[Path], set[str]] = tree_witness.verify
 
 
 @dataclasses.dataclass
