@@ -10,7 +10,7 @@ from decisions import decided, kept_files, make_tree
 from paredown_schemas.plan import Evidence
 from traces import use
 
-BASE = {"/run/lock", "/run/db", "/var/run", "/var/lock", "/usr/lib/base"}
+BASE = {"/state/lock", "/state/db", "/var/state", "/var/guard", "/usr/lib/base"}
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ def root(tmp_path: Path) -> Path:
         tree,
         {
             "/app/run": "x",
-            "/run/lock": None,
-            "/run/db": None,
-            "/var/run": "-> ../run",
-            "/var/lock": "-> /run/lock",
+            "/state/lock": None,
+            "/state/db": None,
+            "/var/state": "-> ../state",
+            "/var/guard": "-> /state/lock",
             "/var/lib/web/sessions": None,
             "/var/lib/web/cache": None,
             "/usr/lib/base": "x",
@@ -67,13 +67,13 @@ def test_a_directory_that_was_written_to_stays(root: Path) -> None:
 
 def test_links_to_directories_stay_with_a_package_that_stays(root: Path) -> None:
     decision = decided(root, ["/usr/lib/base"], {"base": BASE}, granularity="file")
-    assert {"/var/run", "/var/lock", "/run/lock"} <= decision.kept
-    assert "/var/run" not in decided(root, ["/app/run"], {"base": BASE}).kept
+    assert {"/var/state", "/var/guard", "/state/lock"} <= decision.kept
+    assert "/var/state" not in decided(root, ["/app/run"], {"base": BASE}).kept
 
 
 def test_a_link_to_a_used_directory_stays(root: Path) -> None:
-    used = [use("/run/db", kind="directory")]
-    links = {"links": ["/var/run", "/var/lock", "/var/db"]}
-    (root / "var" / "db").symlink_to("/run/db")
+    used = [use("/state/db", kind="directory")]
+    links = {"links": ["/var/state", "/var/guard", "/var/db"]}
+    (root / "var" / "db").symlink_to("/state/db")
     decision = decided(root, used, links)
-    assert kept_files(decision, root) == {"/app/run", "/usr/lib/base", "/var/db", "/var/run"}
+    assert kept_files(decision, root) == {"/app/run", "/usr/lib/base", "/var/db", "/var/state"}

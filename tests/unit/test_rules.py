@@ -104,6 +104,16 @@ def test_libc_alone_fires_nothing(root: Path) -> None:
     assert _fired(root, imports=symbols, soname="libapp.so.6") != set()
 
 
+def test_directories_that_programs_take_for_granted(root: Path) -> None:
+    """All that a package brings may be directories, or files of its that go (Alpine, Fedora)."""
+    directories = {"/tmp", "/var/log", "/run", "/proc", "/dev/shm", "/opt/empty"}
+    make_tree(root, {**dict.fromkeys(directories), "/etc/base": "x", "/var/run": "-> /run"})
+    owned = [*directories, "/etc/base", "/var/run", "/var", "/dev"]
+    decision = decided(root, ["/etc/hosts"], {"base": owned, "hosts": ["/etc/hosts"]})
+    assert [package.action for package in decision.plan.packages] == ["remove", "keep"]
+    assert {*directories, "/var/run"} - decision.kept == {"/opt/empty"}
+
+
 def test_time_zones(root: Path) -> None:
     found = _fired(root, imports=["localtime_r"])
     assert found == {"/etc/localtime", "/usr/share/zoneinfo/Etc/UTC"}
