@@ -14,10 +14,13 @@ import pytest
 
 from decisions import make_tree, runs_of
 from paredown_minimizer.decide import Decision, decide
+from paredown_minimizer.explain import explain
 from paredown_minimizer.image.directory import DirectoryImage
 from paredown_minimizer.packages.apk import Apk
 from paredown_minimizer.packages.apk_scripts import keep_scripts
 from paredown_minimizer.policy import Policy
+from paredown_minimizer.render import listing, table
+from paredown_minimizer.review import review_plan
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import dump_plan, load_plan
 
@@ -104,6 +107,17 @@ def test_oddities_are_borne(root: Path, text: str) -> None:
     decision = plan(root, {f"{DB}/installed": text})
     assert "/usr/bin/good" in decision.kept
     assert {p.name: p.action for p in decision.plan.packages}["good"] == "keep"
+
+
+def test_fields_are_shown_escaped(root: Path) -> None:
+    hostile = "1\x1b]0;x\x07\u202e\udcff"
+    text = (GOOD + GONE).replace("V:1", f"V:{hostile}").replace("A:x86_64", f"A:{hostile}")
+    decision = plan(root, {f"{DB}/installed": text.replace("F:usr", f"o:{hostile}\nF:usr")})
+    review = review_plan(decision.plan)
+    shown = [*table(review), *listing(review), *explain(decision.plan, "good")]
+    assert len(shown) > 10
+    assert all(line.isprintable() for line in shown)
+    assert dump_plan(decision.plan).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "loop"])

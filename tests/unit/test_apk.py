@@ -115,7 +115,7 @@ def test_owners_through_merged_usr(image: DirectoryImage) -> None:
     assert inventory.owners["/usr/bin/app"] == {"app:x86_64"}
     assert inventory.owners["/usr/lib/libown.so.1"] == {"app:x86_64"}
     assert inventory.owners["/usr/bin/busybox"] == {"busybox:x86_64"}
-    assert inventory.conffiles["app:x86_64"] == {"/etc", "/etc/app.conf"}
+    assert inventory.conffiles["app:x86_64"] == {"/etc/app.conf"}
     assert "/srv/tool" not in inventory.owners
 
 

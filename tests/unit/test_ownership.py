@@ -61,7 +61,7 @@ def inventory(tree: Tree, packages: Mapping[str, tuple[list[str], list[str]]]) -
         for name, (_, depends) in packages.items()
     }
     unlisted = frozenset({"unknown:x"} & known.keys())
-    return Inventory(known, owned, owners_of(owned), {}, frozenset(), {}, unlisted)
+    return Inventory(known, owned, owners_of(owned), {}, frozenset(), {}, unlisted=unlisted)
 
 
 def test_left_is_what_a_file_is_left_of_and_what_stands_for_it(tree: Tree) -> None:

@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from paredown_minimizer.image.model import Image, is_below, join, read
+from paredown_minimizer.image.model import Image, Tree, is_below, join, read
 from paredown_minimizer.packages import apk_format as formats
 from paredown_minimizer.packages.apk_derived import MAKERS
 from paredown_minimizer.packages.apk_files import WORLD, databases, records_of_manager
@@ -48,7 +48,7 @@ class Apk:
             packages=packages,
             owned=owned,
             owners=owners,
-            conffiles={key: _protected(paths) for key, paths in owned.items()},
+            conffiles={key: _protected(tree, paths) for key, paths in owned.items()},
             database=database,
             derived=Derivation(image, packages, owners, database, MAKERS).paths({}),
         )
@@ -102,9 +102,9 @@ def _package(record: formats.Record, providers: Mapping[str, str]) -> Package:
     )
 
 
-def _protected(paths: AbstractSet[str]) -> frozenset[str]:
-    """What apk asks before it overwrites: by default, all below /etc (apk-protected_paths(5))."""
-    return frozenset(path for path in paths if is_below(path, "/etc"))
+def _protected(tree: Tree, paths: AbstractSet[str]) -> frozenset[str]:
+    """What apk never overwrites once it was changed: files below /etc (apk-protected_paths(5))."""
+    return frozenset(path for path in paths if is_below(path, "/etc") and tree[path].type == "file")
 
 
 def _triggers(image: Image, path: str, gone: AbstractSet[str | None]) -> str:
