@@ -91,7 +91,7 @@ def test_directory_and_archive_hold_the_same(
     assert len(tars) == 1 + keep_layers
     (entry,) = index["manifests"]
     assert entry["platform"] == {"os": "linux", "architecture": "arm64", "variant": "v8"}
-    assert entry["annotations"] == {"org.opencontainers.image.ref.name": "shop:1"}
+    assert entry["annotations"]["org.opencontainers.image.ref.name"] == "shop:1"
     assert manifest["annotations"] == {
         "dev.paredown.original": "image-sha256:0",
         "dev.paredown.plan": "plan-sha256:0",
@@ -128,6 +128,25 @@ def test_what_docker_loads_stands_beside(source: Path, tmp_path: Path) -> None:
     nameless = unpack(tmp_path / "nameless")
     assert json.loads((nameless / "manifest.json").read_text())[0]["RepoTags"] is None
     assert "annotations" not in parse(nameless)[0]["manifests"][0]
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("shop", "docker.io/library/shop:latest"),
+        ("shop:1", "docker.io/library/shop:1"),
+        ("team/shop", "docker.io/team/shop:latest"),
+        ("localhost/shop:1", "localhost/shop:1"),
+        ("localhost:5000/shop", "localhost:5000/shop:latest"),
+        ("registry.example/team/shop:1", "registry.example/team/shop:1"),
+    ],
+)
+def test_containerd_finds_its_own_name(
+    source: Path, tmp_path: Path, reference: str, name: str
+) -> None:
+    write(write_oci_directory, source, f"{tmp_path}/dir:{reference}")
+    (entry,) = json.loads((tmp_path / "dir/index.json").read_text())["manifests"]
+    assert entry["annotations"]["io.containerd.image.name"] == name
 
 
 def test_annotations_are_carried_over(source: Path, tmp_path: Path, require: Require) -> None:

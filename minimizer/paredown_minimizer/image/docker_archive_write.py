@@ -69,10 +69,10 @@ def stream_archive(
 
 def manifest(config: str, layers: list[str], reference: str) -> bytes:
     """Return ``manifest.json`` of an archive with one image, by its members' names."""
-    tags = [_with_tag(reference)] if reference else None
+    tags = [with_tag(reference)] if reference else None
     return dump([{"Config": config, "Layers": layers, "RepoTags": tags}])
 
 
-def _with_tag(reference: str) -> str:
+def with_tag(reference: str) -> str:
     """Return the reference with the tag that docker implies: RepoTags are complete."""
     return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"

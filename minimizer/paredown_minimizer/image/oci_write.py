@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from paredown_minimizer.image.compress import compress
 from paredown_minimizer.image.config_write import configuration, dump, notes
-from paredown_minimizer.image.docker_archive_write import manifest
+from paredown_minimizer.image.docker_archive_write import manifest, with_tag
 from paredown_minimizer.image.layer_write import BLOCK_SIZE, NewLayer, new_layers
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
@@ -157,7 +157,11 @@ def _write(
     }
     entry = _blob(layout, dump(document), _MANIFEST) | {"platform": _platform(image)}
     if reference:
-        entry["annotations"] = {"org.opencontainers.image.ref.name": reference}
+        # The second is the one that containerd and docker with its store take as the name.
+        entry["annotations"] = {
+            "org.opencontainers.image.ref.name": reference,
+            "io.containerd.image.name": _full_name(reference),
+        }
     index = {"schemaVersion": 2, "mediaType": f"{_TYPE}index.v1+json", "manifests": [entry]}
     layout.file("index.json", dump(index))
     layout.file("oci-layout", dump({"imageLayoutVersion": "1.0.0"}))
@@ -191,6 +195,15 @@ def _descriptor(blob: _Blob, media_type: str) -> dict[str, Any]:
 
 def _path(descriptor: dict[str, Any]) -> str:
     return f"{_BLOBS}/{descriptor['digest'].removeprefix('sha256:')}"
+
+
+def _full_name(reference: str) -> str:
+    """Return a reference as containerd keeps it, docker's defaults filled in."""
+    name = with_tag(reference)
+    first, slash, _ = name.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 def _platform(image: Image) -> dict[str, str]:
