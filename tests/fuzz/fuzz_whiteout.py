@@ -45,14 +45,14 @@ def one_input(data: bytes) -> None:
         return
     applied = stack.finish()
     check_tree(applied.tree)
-    found = {path: (_kind(entry), applied.layer_of[path]) for path, entry in applied.tree.items()}
+    found = {path: (_kind(entry), applied.layer_of(path)) for path, entry in applied.tree.items()}
     assert found == {path: (node.kind, node.layer) for path, node in table.nodes()}
     groups = {frozenset(paths) for paths in applied.tree.hardlink_groups.values()}
     assert groups == table.groups()
     for layer, directories in enumerate(applied.directories):
         for path, entry in directories.items():
             assert entry.type == applied.tree[path].type == "directory"
-            assert layer <= applied.layer_of[path]
+            assert layer <= applied.layer_of(path)
 
 
 def _kind(entry: Entry) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from fixture_types import Require
 from paredown_minimizer.image import streams, workers
 from paredown_minimizer.image.blobs import file_region, open_blob
 from paredown_minimizer.image.streams import Inflated, Stored, Stream
@@ -34,12 +35,13 @@ def threads() -> Iterator[Workers]:
 
 
 @pytest.fixture(params=["libz", "zlib-ng"])
-def inflate(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def inflate(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, require: Require
+) -> None:
     """Use the standard library's zlib, or the faster one where it is installed."""
     if request.param == "zlib-ng":
-        pytest.importorskip("zlib_ng")
-    else:
-        monkeypatch.setattr(streams, "_zlib", zlib)
+        require(streams._zlib is not zlib, "zlib-ng is not installed")
+    monkeypatch.setattr(streams, "_zlib", zlib if request.param == "libz" else streams._zlib)
 
 
 Open = Callable[[bytes], Stream]

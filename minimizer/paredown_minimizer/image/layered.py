@@ -13,7 +13,7 @@ from paredown_minimizer.image.layers import LayerStack
 from paredown_minimizer.image.model import Entry
 from paredown_minimizer.image.regions import Extent
 from paredown_minimizer.image.store import Store
-from paredown_minimizer.image.tar import Content, read_members
+from paredown_minimizer.image.tar import read_members
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.identity import image_identity
 from paredown_schemas.names import escape_name
@@ -63,7 +63,7 @@ class LayeredImage:
 
     def layer_of(self, path: str) -> int:
         """Return the layer of a path; see ``Image.layer_of``."""
-        return self._applied.layer_of[path]
+        return self._applied.layer_of(path)
 
     def directories(self, layer: int) -> Mapping[str, Entry]:
         """Return a layer's directories; see ``Image.directories``."""
@@ -71,15 +71,16 @@ class LayeredImage:
 
     def reading_order(self, paths: Iterable[str]) -> list[str]:
         """Return files by where their content lies; see ``Image.reading_order``."""
-        contents = self._applied.contents
-        return sorted(paths, key=lambda path: (contents[path].layer, contents[path].start, path))
+        return sorted(paths, key=lambda path: (self._applied.position(path), path))
 
     def open(self, path: str) -> BinaryIO:
         """Open a file's content; see ``Image.open``."""
-        content = self._applied.contents.get(path)
-        if content is None:
-            raise self._store.error(f"{escape_name(path)} is not a regular file of the image")
-        return io.BufferedReader(Content(content.region, content.member))
+        try:
+            return io.BufferedReader(self._applied.content(path))
+        except KeyError:
+            raise self._store.error(
+                f"{escape_name(path)} is not a regular file of the image"
+            ) from None
 
     def close(self) -> None:
         """Let go of what the image was read from."""

@@ -13,6 +13,7 @@ import dataclasses
 import io
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Literal
 
@@ -27,6 +28,9 @@ _MAX_EXTENSION = 1 << 20
 _MAX_SPARSE = 1 << 20
 # The largest images have some hundred thousand paths.
 MAX_MEMBERS = 5_000_000
+# So much is read at once where headers lie close together.
+_AHEAD = 1 << 14
+_MAX_SHARED = 4096
 
 MemberType = EntryType | Literal["hardlink"]
 _TYPES: dict[bytes, MemberType] = {
@@ -46,7 +50,8 @@ _SPARSE = b"GNU.sparse."
 _TIME = re.compile(rb"(-?)([0-9]{1,12})(?:\.([0-9]*))?")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+# Frozen ones take three times as long to make.
+@dataclasses.dataclass(slots=True)
 class Member:
     """One member. ``extents`` say where a file's data lies: in the file, in the region, bytes."""
 
@@ -83,6 +88,10 @@ class _Reader:
         self._region = region
         self._archive = archive
         self._offset = 0
+        self._ahead, self._ahead_at = b"", 0
+        # What most members of an archive share, by its bytes in the header.
+        self._owners: dict[bytes, tuple[int, int, int]] = {}
+        self._times: dict[bytes, int] = {}
 
     def next(self) -> Member | None:
         records: list[tuple[bytes, bytes]] = []
@@ -104,21 +113,31 @@ class _Reader:
         return None
 
     def _header(self) -> bytes | None:
-        block = self._region.read(self._offset, BLOCK)
-        if not block or not block.strip(b"\0"):
-            return None
-        if len(block) < BLOCK:
-            raise self._error("it is cut short")
-        checksum = self._number(block[148:156], "checksum")
-        if checksum != sum(block) - sum(block[148:156]) + 8 * ord(" "):
+        block = self._read(BLOCK)
+        if len(block) < BLOCK or not block[0]:
+            if not block.strip(b"\0"):
+                return None
+            if len(block) < BLOCK:
+                raise self._error("it is cut short")
+        if self._number(block[148:156], "checksum") != _checksum(block):
             raise self._error("a header does not match its checksum")
         self._offset += BLOCK
         return block
 
+    def _read(self, count: int) -> bytes:
+        """Return the next bytes, and where members are small read those of several at once."""
+        inside = self._offset - self._ahead_at
+        if inside + count > len(self._ahead):
+            near = inside <= len(self._ahead) + BLOCK
+            self._ahead_at = self._offset
+            self._ahead = self._region.read(self._offset, max(count, _AHEAD) if near else count)
+            inside = 0
+        return self._ahead[inside : inside + count]
+
     def _extension(self, size: int) -> bytes:
         if size > _MAX_EXTENSION:
             raise self._error(f"an extended header of {size} bytes")
-        data = self._region.read(self._offset, size)
+        data = self._read(size)
         if len(data) < size:
             raise self._error("it is cut short")
         self._offset += _padded(size)
@@ -140,13 +159,13 @@ class _Reader:
         self, block: bytes, kind: bytes, size: int, records: list[tuple[bytes, bytes]]
     ) -> Member:
         pax = dict(records)
-        if kind not in _TYPES:
+        member_type = _TYPES.get(kind)
+        if member_type is None:
             raise self._error(f"a member of the unknown type {kind!r}")
         name = pax.get(b"GNU.sparse.name") or pax.get(b"path") or _ustar_name(block)
-        link = pax.get(b"linkpath") or _text(block[157:257])
+        link = pax.get(b"linkpath") or (_text(block[157:257]) if block[157] else b"")
         if b"\0" in name or b"\0" in link:
             raise self._error("a name with a NUL in it")
-        member_type = _TYPES[kind]
         if kind in (b"0", b"\0") and name.endswith(b"/"):  # before ustar had a type for them
             member_type = "directory"
         extents: tuple[tuple[int, int, int], ...] = ()
@@ -154,19 +173,43 @@ class _Reader:
             size = 0  # such members have no data, whatever they claim
         else:
             size, extents = self._data(block, kind, self._pax_number(pax, b"size", size), records)
+        mode, uid, gid = self._owner(block[100:124])
+        mtime = self._mtime(block[136:148])
+        if records:
+            uid, gid = self._pax_number(pax, b"uid", uid), self._pax_number(pax, b"gid", gid)
+            mtime = self._pax_time(pax[b"mtime"]) if b"mtime" in pax else mtime
+        device = self._device(block) if kind in (b"3", b"4") else None
+        xattrs = _xattrs(records) if records else ()
         return Member(
-            name=decode_name(name),
-            type=member_type,
-            mode=self._number(block[100:108], "mode") & 0o7777,
-            uid=self._pax_number(pax, b"uid", block[108:116]),
-            gid=self._pax_number(pax, b"gid", block[116:124]),
-            size=size,
-            mtime_ns=self._time(pax.get(b"mtime"), block[136:148]),
-            link=decode_name(link),
-            device=self._device(block) if kind in (b"3", b"4") else None,
-            xattrs=_xattrs(records) if records else (),
-            extents=extents,
+            decode_name(name),
+            member_type,
+            mode,
+            uid,
+            gid,
+            size,
+            mtime,
+            decode_name(link) if link else "",
+            device,
+            xattrs,
+            extents,
         )
+
+    def _owner(self, field: bytes) -> tuple[int, int, int]:
+        owner = self._owners.get(field)
+        if owner is None:
+            mode = self._number(field[:8], "mode") & 0o7777
+            owner = mode, self._number(field[8:16], "uid"), self._number(field[16:], "gid")
+            if len(self._owners) < _MAX_SHARED:
+                self._owners[field] = owner
+        return owner
+
+    def _mtime(self, field: bytes) -> int:
+        time = self._times.get(field)
+        if time is None:
+            time = self._signed(field, "time") * 10**9
+            if len(self._times) < _MAX_SHARED:
+                self._times[field] = time
+        return time
 
     def _data(
         self, block: bytes, kind: bytes, stored: int, records: list[tuple[bytes, bytes]]
@@ -180,7 +223,7 @@ class _Reader:
         self._offset += _padded(stored)
         if not self._region.reaches(start + stored):
             raise self._error("a member claims more bytes than there are")
-        pax = dict(records)
+        pax = dict(records) if records else {}
         if any(key.startswith(_SPARSE) for key in pax):
             real = pax.get(b"GNU.sparse.realsize") or pax.get(b"GNU.sparse.size") or b""
             size = self._decimal(real)
@@ -264,10 +307,8 @@ class _Reader:
             raise self._error("a device number that Linux does not have")
         return major, minor
 
-    def _pax_number(self, pax: dict[bytes, bytes], key: bytes, header: bytes | int) -> int:
-        if key in pax:
-            return self._decimal(pax[key])
-        return header if isinstance(header, int) else self._number(header, key.decode())
+    def _pax_number(self, pax: dict[bytes, bytes], key: bytes, header: int) -> int:
+        return self._decimal(pax[key]) if key in pax else header
 
     def _decimal(self, text: bytes) -> int:
         if not text.isdigit() or len(text) > 19:
@@ -290,10 +331,8 @@ class _Reader:
         except ValueError:
             raise self._error(f"a malformed {what}") from None
 
-    def _time(self, pax: bytes | None, field: bytes) -> int:
-        if pax is None:
-            return self._signed(field, "time") * 10**9
-        match = _TIME.fullmatch(pax)
+    def _pax_time(self, text: bytes) -> int:
+        match = _TIME.fullmatch(text)
         if match is None:
             raise self._error("a malformed time")
         fraction = (match[3] or b"")[:9].ljust(9, b"0")
@@ -304,6 +343,15 @@ class _Reader:
         return ParedownError(
             f"cannot read {escape_name(self._archive)}: {cause} (near byte {self._offset})"
         )
+
+
+def _checksum(block: bytes) -> int:
+    """Return the sum of the bytes, those of the checksum itself taken as spaces.
+
+    Adler-32 begins with a sum, of 256 bytes an exact one (RFC 1950, 8.2), ten times as fast.
+    """
+    total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
+    return total - sum(block[148:156]) + 8 * ord(" ")
 
 
 def _padded(size: int) -> int:
@@ -327,14 +375,16 @@ def _xattrs(records: list[tuple[bytes, bytes]]) -> tuple[tuple[str, bytes], ...]
 
 
 class Content(io.RawIOBase):
-    """A file's content inside a region, holes read as zeros."""
+    """A file's content inside a region, of a size and with extents; holes read as zeros."""
 
-    def __init__(self, region: Region, member: Member) -> None:
+    def __init__(
+        self, region: Region, size: int, extents: tuple[tuple[int, int, int], ...]
+    ) -> None:
         super().__init__()
         self._region = region
-        self._size = member.size
-        self._extents = member.extents
-        self._starts = [offset for offset, _, _ in member.extents]
+        self._size = size
+        self._extents = extents
+        self._starts = [offset for offset, _, _ in extents]
         self._position = 0
 
     def readable(self) -> bool:
