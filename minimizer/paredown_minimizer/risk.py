@@ -30,6 +30,9 @@ _STARTS_PROGRAMS = re.compile(
     rb"|\bOpen3\b|\bIO\.popen|ProcessBuilder|exec\.Command"
 )
 _COMMAND = re.compile(rb"(?:[\"'`|;&({]|\n|\$\()[ \t]*([a-z][\w.+-]*)(?=[\s\"'`;|&)])")
+# Where backticks run a command (Ruby, Perl, PHP): what stands first in them, comments left out.
+_WITH_BACKTICKS = (".rb", ".rake", ".pl", ".pm", ".php", ".cgi")
+_IN_BACKTICKS = re.compile(rb"^[^#\n`]*`[ \t]*([a-z][\w.+-]*)(?=[\s`;|&])", re.MULTILINE)
 _TEXT_LIMIT = 1 << 20
 _DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # A directory that more packages than this list names none of them.
@@ -53,7 +56,7 @@ def find_risks(
         if path == CACHE or path in inventory.database or reason.kind not in _NAMING:
             continue
         data = contents.data(path, _LIMIT)
-        hits = {tree.canonical(name) for name in _commands(data)} & removed
+        hits = {tree.canonical(name) for name in _commands(path, data)} & removed
         for name in _names(path, data):
             named = tree.canonical(name)
             # A made-up name in a directory that goes still names the directory.
@@ -63,11 +66,14 @@ def find_risks(
     return tuple(Risk(package or None, path, by) for package, path, by in sorted(risks))
 
 
-def _commands(data: bytes) -> set[str]:
+def _commands(path: str, data: bytes) -> set[str]:
     """Return where the commands that a text may start could lie."""
-    if len(data) > _TEXT_LIMIT or b"\0" in data or not _STARTS_PROGRAMS.search(data):
+    if len(data) > _TEXT_LIMIT or b"\0" in data:
         return set()
-    names = {decode_name(name) for name in _COMMAND.findall(data)}
+    found = _COMMAND.findall(data) if _STARTS_PROGRAMS.search(data) else []
+    if path.endswith(_WITH_BACKTICKS):
+        found += _IN_BACKTICKS.findall(data)
+    names = {decode_name(name) for name in found}
     return {f"{directory}/{name}" for directory in _DIRECTORIES for name in names}
 
 

@@ -73,6 +73,12 @@ def test_commands_where_programs_are_started(root: Path) -> None:
     assert _risks(root, b"<tr><td>'tr' | tr a</td></tr>") == set()
 
 
+def test_commands_in_backticks_of_languages_that_run_them(root: Path) -> None:
+    ruby = b"# see `tool`\nputs `tr a b`.chomp # or `tool`\n"
+    assert _risks(root, ruby, "/app/main.rb") == {("tool:all", "/usr/bin/tr")}
+    assert _risks(root, ruby, "/app/README.md") == set()
+
+
 def test_only_what_was_used_names(root: Path) -> None:
     make_tree(root, {"/app/unused": "/usr/bin/tool", "/app/used": "x"})
     assert decided(root, ["/app/used"], PACKAGES).plan.risks == ()

@@ -181,6 +181,19 @@ def test_languages_that_start_the_shell(root: Path, name: str) -> None:
     assert "/usr/bin/dash" in _kept(root, [f"/usr/local/bin/{name}"])
 
 
+@pytest.mark.parametrize(
+    "path", ["/usr/bin/php8.2", "/usr/sbin/php-fpm7.4", "/usr/lib/apache2/modules/libphp8.4.so"]
+)
+def test_php(root: Path, path: str) -> None:
+    sessions = "/var/lib/php/sessions"
+    make_tree(root, {path: "x"})
+    (root / sessions.lstrip("/")).mkdir(parents=True)
+    common = {"php-common": [sessions], "php": [path]}
+    assert sessions in decided(root, [path], common).kept
+    make_tree(root, {"/usr/bin/other": "x"})
+    assert sessions not in decided(root, ["/usr/bin/other"], common).kept
+
+
 def test_tls(root: Path) -> None:
     found = _fired(root, soname="libssl.so.3")
     assert found == {"/etc/ssl/openssl.cnf", "/etc/ssl/certs/ca-certificates.crt"}
