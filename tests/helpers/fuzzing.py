@@ -12,11 +12,13 @@ import io
 import os
 import re
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from paredown_minimizer.image.model import Entry, Layer, Tree, parent
 from paredown_minimizer.image.regions import FileRegion
+from paredown_minimizer.packages.base import Inventory, PackageManager
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import decode_name, encode_name, escape_name
 
@@ -95,9 +97,8 @@ class MemoryImage:
     def changed(self, files: Mapping[str, bytes | None]) -> MemoryImage:
         """Return the image with other files, None for those that go."""
         new = {**self.files, **files}
-        return MemoryImage(
-            {path: data for path, data in new.items() if data is not None}, self.links
-        )
+        links = {path: target for path, target in self.links.items() if path not in files}
+        return MemoryImage({path: data for path, data in new.items() if data is not None}, links)
 
 
 def image_of(data: bytes) -> MemoryImage:
@@ -152,6 +153,50 @@ def check_tree(tree: Tree) -> None:
             len({(e.type, e.mode, e.uid, e.gid, e.size, e.mtime_ns, e.target) for e in group}) == 1
         )
         assert group[0].type != "directory"
+
+
+def check_manager(manager: PackageManager, image: MemoryImage) -> None:
+    """Read a database, slim the image to half of its files, and read what is left.
+
+    Raises:
+        ParedownError: the database is refused.
+        AssertionError: it names what is not in the tree, or what was rewritten is refused, names
+            what went, or changes when it is rewritten once more.
+    """
+    inventory = manager.read(image)
+    check_inventory(image.tree, inventory)
+    files = {path for path in image.tree if image.tree[path].type != "directory"}
+    gone = {p for p in files - inventory.database if zlib.crc32(encode_name(p)) % 2}
+    kept = image.tree.keys() - inventory.database - gone
+    changes = manager.rewrite(image, inventory, kept)
+    assert changes.keys() <= inventory.database | kept
+    slim = image.changed({**dict.fromkeys(gone), **changes})
+    if not manager.detect(slim):
+        return
+    try:
+        left = manager.read(slim)
+        check_inventory(slim.tree, left)
+        again = manager.rewrite(slim, left, kept)
+    except ParedownError as error:
+        raise AssertionError("what was written cannot be read") from error
+    assert left.packages.keys() <= inventory.packages.keys()
+    assert not again, f"rewriting it again changes {sorted(again)}"
+
+
+def check_inventory(tree: Tree, inventory: Inventory) -> None:
+    """Raise AssertionError unless an inventory is what packages/base.py promises."""
+    assert inventory.packages.keys() == inventory.owned.keys()
+    assert inventory.conffiles.keys() <= inventory.packages.keys()
+    assert inventory.database <= tree.keys()
+    for key, paths in inventory.owned.items():
+        assert paths <= tree.keys()
+        assert inventory.conffiles.get(key, frozenset()) <= paths
+        for path in paths:
+            assert key in inventory.owners[path]
+            assert tree.canonical(path) == path
+    for path, sources in inventory.derived.items():
+        assert path in tree
+        assert sources <= tree.keys() | inventory.packages.keys()
 
 
 def _add_directories(entries: dict[str, Entry], path: str) -> None:
