@@ -163,6 +163,7 @@ def scripts(**changes: object) -> bytes:
         b"no archive" * 100,
         scripts()[:300],
         scripts(size=-1024),
+        scripts()[:512] + scripts(size=-512),  # it would begin where it begins
         scripts(size=1 << 60),
         scripts(name="x" * 300_000),
         scripts(type=tarfile.SYMTYPE, linkname="../../etc/passwd"),

@@ -36,7 +36,7 @@ FILES: Mapping[str, str | None] = {
     f"{STATUS_D}/two": STANZA.format("two"),
     f"{STATUS_D}/two.md5sums": f"{SUM}  lib/libtwo.so.1\n{SUM}  usr/share/doc/two/README\n"
     f"{SUM}  usr/sbin/merged\n",
-    f"{STATUS_D}/unknown": STANZA.format("unknown"),
+    f"{STATUS_D}/unknown": STANZA.format("unknown") + "Depends: old\n",
 }
 
 
