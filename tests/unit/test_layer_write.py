@@ -148,7 +148,7 @@ def test_what_a_later_layer_deleted_is_in_no_layer(tmp_path: Path) -> None:
 def test_images_that_share_a_base_still_do(tmp_path: Path) -> None:
     base = layer("d/", "d/gone", ("d/f", "base"), ("i/f", "implied"), ("deleted", "x"))
     apps = [
-        [layer(("d/", {"mtime": 3}), ("d/one", "1"), "i/", ".wh.deleted"), layer("one")],
+        [layer(("d/", {"mtime": 3}), "d/one", ("i/", {"mtime": 4}), ".wh.deleted"), layer("one")],
         [layer("two"), layer(".wh.deleted", ("two", "2"))],
     ]
     written_layers = []
