@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import apk_tree
 from fixture_types import Serve
 from paredown_minimizer.cli import main
 from paredown_minimizer.image.directory import open_directory
+from paredown_minimizer.packages.apk import Apk
 from paredown_schemas.plan import read_plan
 from paredown_schemas.trace import File
 from traces import trace_records, use, write_trace
@@ -71,6 +73,13 @@ def slimmed(
     assert main(["plan", *arguments, "-o", str(plan)]) == 0
     assert main(["apply", str(plan), f"dir:{original}", "-o", f"dir:{place}/slim"]) == 0
     return place / "slim"
+
+
+def test_nothing_changes_where_all_stays(original: Path) -> None:
+    with contextlib.closing(open_directory(str(original))) as image:
+        inventory = Apk().read(image)
+        assert len(inventory.packages) == 28
+        assert Apk().rewrite(image, inventory, image.tree.keys() - inventory.database) == {}
 
 
 def test_apk_finds_its_database_true(original: Path, slim: Path) -> None:
