@@ -103,6 +103,7 @@ def _plan(settled: Settled, runs: Sequence[Run], risks: tuple[Risk, ...]) -> Pla
         links=tuple(planrecords.directory_links(image.tree)),
         kept=tuple(planrecords.listed(inventory, planrecords.owned_files(settled))),
         removed=tuple(planrecords.listed(inventory, settled.removed)),
+        catalogue=tuple(planrecords.listed(inventory, settled.removed & inventory.catalogue)),
     )
 
 

@@ -39,7 +39,8 @@ def table(review: Review) -> Iterator[str]:
         for manager, decided in _by_manager(packages):
             yield ""
             yield _title(action, manager, decided)
-            yield from align([_row(package) for package in decided], right=[3])
+            places = bool(manager) and _common_place(decided) is None
+            yield from align([_row(package, place=places) for package in decided], right=[3])
     yield from _application(review)
     yield from _unowned(review)
     if review.paths:
@@ -120,6 +121,8 @@ def _count_row(what: str, before: int, after: int) -> tuple[str, str, str, str]:
 def _title(action: Action, manager: str, packages: Sequence[PackageReview]) -> str:
     decisions = [package.decision for package in packages]
     count = plural(len(decisions), f"{escape_name(manager)} package".strip())
+    if manager and (place := _common_place(packages)):
+        count += f" in {escape_name(place)}"
     kept, whole = sum(d.kept_bytes for d in decisions), sum(d.bytes for d in decisions)
     size = {
         "remove": human_size(whole),
@@ -129,16 +132,21 @@ def _title(action: Action, manager: str, packages: Sequence[PackageReview]) -> s
     return f"{_TITLES[action]}: {count}, {size}"
 
 
-def _row(package: PackageReview) -> tuple[str, ...]:
+def _common_place(packages: Sequence[PackageReview]) -> str | None:
+    """Return where language packages lie, if that is one place."""
+    places = {package.place for package in packages}
+    return places.pop() if len(places) == 1 else None
+
+
+def _row(package: PackageReview, *, place: bool) -> tuple[str, ...]:
     decision = package.decision
     size = decision.kept_bytes if decision.action == "trim" else decision.bytes
-    place = () if decision.location is None else (f"in {escape_name(package.place)}",)
     return (
         f"{MARKS[decision.action]} {escape_name(decision.name)}",
         escape_name(decision.version),
         _extent(decision),
         human_size(size),
-        *place,
+        *([f"in {escape_name(package.place)}"] if place else []),
         _reason(package),
     )
 
@@ -189,7 +197,7 @@ def _unowned(review: Review) -> Iterator[str]:
     files, size = sum(group.files for group in groups), sum(group.bytes for group in groups)
     own = "" if all(group.handed for group in groups) else ", the application"
     yield ""
-    yield f"No package's: {plural(files, 'file')}, {human_size(size)}{own}"
+    yield f"Unowned: {plural(files, 'file')}, {human_size(size)}{own}"
     yield from align([_unowned_row(review.plan, group) for group in groups[:_GROUPS]], right=[2])
     if len(groups) > _GROUPS:
         rest = groups[_GROUPS:]
@@ -226,7 +234,8 @@ def pattern_of(group: UnownedGroup) -> str:
 def _made_by(plan: Plan, layer: int) -> str:
     text = escape_name(plan.layers[layer].created_by or "") if layer < len(plan.layers) else ""
     for prefix in _HISTORY:
-        text = text.removeprefix(prefix)
+        text = text.removeprefix(prefix).strip()
+    text = text.removesuffix("# buildkit").strip()
     text = text if len(text) <= _HISTORY_LIMIT else text[: _HISTORY_LIMIT - 1] + "…"
     return f"layer {layer + 1}: {text}" if text else f"layer {layer + 1}"
 

@@ -203,6 +203,9 @@ class Plan:
     links: tuple[DirectoryLink, ...]
     kept: tuple[ListedPaths, ...]
     removed: tuple[ListedPaths, ...]
+    # Of what goes, the records that whoever asks which packages there are reads of all of them:
+    # such a use needs no package, and is no miss.
+    catalogue: tuple[ListedPaths, ...] = ()
 
     @functools.cached_property
     def id(self) -> str:

@@ -54,7 +54,7 @@ def test_table(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "linked /lib/libc.so.6 by /usr/sbin/nginx (libc.so.6)\n"
         "+ nginx  1:1300000-1   2 files    1.3 MB  traced /usr/sbin/nginx, and 1 more\n"
         "\n"
-        "No package's: 12 files, 9.0 MB, the application\n"
+        "Unowned: 12 files, 9.0 MB, the application\n"
         "- /opt/odd\\x1b/**  all 9 files  9.0 MB  none used  "
         "layer 3: curl \\x1b[31m  handed over: who needs it?\n"
         "+ /app/**          3 files      4.0 kB  1 used     layer 2: COPY app /app\n"

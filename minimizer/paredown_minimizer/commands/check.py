@@ -82,10 +82,11 @@ def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
     it was made in.
     """
     gone = {path: record.package for record in plan.removed for path in record.paths()}
+    catalogue = {path for record in plan.catalogue for path in record.paths()}
     uses: dict[str, list[tuple[Run, File]]] = {}
     for run in runs:
         for file in run.files():
-            for path in _meant(file, gone):
+            for path in set(_meant(file, gone)) - catalogue:
                 uses.setdefault(path, []).append((run, file))
     misses = [_miss(gone[path], path, uses[path]) for path in uses]
     return sorted(misses, key=lambda miss: (miss.package or "", miss.path))

@@ -1,8 +1,8 @@
 """Python's distributions: dist-info with RECORD, and setuptools' egg-info.
 
-Followed: the PyPA specifications "Recording installed projects" and "Core metadata". Which files
-are whose is told by distributions.py. A program that looks for entry points reads those of every
-distribution, but METADATA only of the one that it asks about.
+Followed: the PyPA specifications "Recording installed projects", "Core metadata" and "Name
+normalization". Which files are whose is told by distributions.py. A program that looks for entry
+points reads those of every distribution, but METADATA only of the one that it asks about.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import email.parser
 import io
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
@@ -24,6 +25,7 @@ from paredown_schemas.names import decode_name, encode_name
 
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO", ".egg-info")
 _LIMIT = 16 << 20
+_SEPARATORS = re.compile(r"[-_.]+")
 
 
 class Python:
@@ -76,13 +78,17 @@ def _distributions(files: Files) -> Iterator[Installed]:
 
 
 def _named(text: str, directory: str) -> tuple[str, str]:
-    """Return name and version as METADATA has them, or as the directory is called."""
+    """Return name and version as METADATA has them, or as the directory is called.
+
+    The name in its normal form: whoever asks for Flask or zope.interface may spell it otherwise.
+    """
     said = email.parser.HeaderParser().parsestr(text)
     stem = directory.rpartition(".")[0].split("-")
     name, version = (base.text_of_name(str(said.get(field, ""))) for field in ("Name", "Version"))
     if not name and len(stem) > 1:
         name = base.text_of_name(stem[0])
-    return name.strip(), version.strip() or (stem[1] if len(stem) > 1 else "")
+    version = version.strip() or (stem[1] if len(stem) > 1 else "")
+    return _SEPARATORS.sub("-", name.strip()).lower(), version
 
 
 def _compiled(files: Files, found: Iterable[Installed]) -> Iterator[set[str]]:
