@@ -19,6 +19,7 @@ from paredown_schemas.names import escape_name
 INFO = (".dist-info", ".egg-info")
 
 _LIMIT = 16 << 20
+_DEPTH = 3  # of a namespace's parts that are told apart: google.cloud.storage
 _PYCACHE = re.compile(r"(.*)/__pycache__/([^/]+?)\.[^./]+(\.opt-[^./]+)?\.pyc")
 # The installation that a site directory belongs to, and what installers put elsewhere in it.
 _SITE = re.compile(r"(?P<prefix>/.+?)/(lib|lib64)/[^/]+/(site|dist)-packages")
@@ -34,17 +35,33 @@ def source_of_bytecode(path: str) -> str | None:
     return path[:-1]
 
 
-def files_of_module(contents: Contents, site: str, module: str) -> list[str]:
-    """Return all files of the distributions in ``site`` that bring the top-level ``module``."""
-    tree = contents.image.tree
-    found: list[str] = []
-    for info in tree.children.get(tree.canonical(site), []):
-        if not info.endswith(INFO):
-            continue
-        files = files_of(contents, info)
-        if any(_top_level(file, site) == module for file in files):
-            found += files
-    return found
+class Site:
+    """The distributions of one directory, by the modules that they bring."""
+
+    def __init__(self, contents: Contents, site: str) -> None:
+        """Read what is installed in ``site``."""
+        tree = contents.image.tree
+        here = tree.canonical(site)
+        infos = [path for path in tree.children.get(here, ()) if path.endswith(INFO)]
+        self._files = [files_of(contents, info) for info in infos]
+        self._by_module: dict[tuple[str, ...], set[int]] = {}
+        for number, files in enumerate(self._files):
+            for file in files:
+                for depth in range(1, _DEPTH + 1):
+                    self._by_module.setdefault(_module(file, here)[:depth], set()).add(number)
+
+    def files_beside(self, *module: str) -> list[str]:
+        """Return all files of the distribution that brings a module, named by its parts.
+
+        Where several bring it, it is a namespace (PEP 420), and only its parts tell more; a part of
+        what is none tells nothing new.
+        """
+        found = self._by_module.get(module, set())
+        if module[:-1] and len(self._by_module.get(module[:-1], ())) < 2:
+            return []
+        if len(found) > 1 and len(module) < _DEPTH:
+            return []
+        return [file for number in sorted(found) for file in self._files[number]]
 
 
 def files_of(contents: Contents, info: str) -> list[str]:
@@ -112,5 +129,6 @@ def _recorded(contents: Contents, record: str) -> list[str]:
         return []
 
 
-def _top_level(path: str, site: str) -> str:
-    return path.removeprefix(site + "/").split("/")[0].split(".")[0]
+def _module(path: str, site: str) -> tuple[str, ...]:
+    *directories, last = path.removeprefix(site + "/").split("/")
+    return (*directories, last.split(".")[0])

@@ -26,6 +26,7 @@ class Facts:
         settings = contents.image.config.get("config") or {}
         lines = settings.get("Env") or ()
         self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
+        self.sites: dict[str, distributions.Site] = {}
         self.directory = settings.get("WorkingDir") or "/"
 
     def commands(self, name: str) -> list[str]:
@@ -73,7 +74,10 @@ def _common_licences(facts: Facts, captures: Mapping[str, str]) -> list[str]:
 
 def _distribution_files(facts: Facts, captures: Mapping[str, str]) -> list[str]:
     site = f"{captures['root']}/{captures['kind']}-packages"
-    return distributions.files_of_module(facts.contents, site, captures["module"])
+    if site not in facts.sites:
+        facts.sites[site] = distributions.Site(facts.contents, site)
+    parts = (captures[name] for name in ("module", "second", "third") if name in captures)
+    return facts.sites[site].files_beside(*parts)
 
 
 FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {

@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from paredown_minimizer.contents import Contents
-from paredown_minimizer.image.model import Image, Tree, parent
+from paredown_minimizer.image.model import Image, Tree, parent, read
 from paredown_minimizer.packages.base import Inventory, Package
 from paredown_minimizer.packages.ownership import owners_of
 from paredown_schemas.names import decode_name, escape_name
@@ -96,7 +96,7 @@ class Files:
         """Return what a JSON file says; None where it cannot be read, which is told."""
         text = self.text(path)
         try:
-            return json.loads(text.removeprefix("\ufeff")) if text else None
+            return _parse(text) if text else None
         except (ValueError, RecursionError) as error:
             self.tell(path, f"not JSON: {error}")
             return None
@@ -104,6 +104,20 @@ class Files:
     def tell(self, path: str, why: str) -> None:
         """Tell the user that a file was not looked into."""
         self.contents.warnings.append(f"{escape_name(path)} was not looked into: {why}")
+
+
+def document_of(image: Image, path: str) -> Any:
+    """Return what a JSON file says, as ``Files.json`` does, once all is decided."""
+    if image.tree[path].size > _LIMIT:
+        return None
+    try:
+        return _parse(decode_name(read(image, path, _LIMIT)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text.removeprefix("\ufeff"))
 
 
 def language_package(manager: str, name: str, version: str, location: str) -> Package:

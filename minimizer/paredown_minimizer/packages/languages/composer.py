@@ -48,7 +48,7 @@ class Composer:
         for path in sorted(inventory.database):
             if not path.endswith(_LIST):
                 continue
-            document = json.loads(read(image, path, _LIMIT))
+            document = base.document_of(image, path)
             names = {said["name"] for said, key in _listed(document, path) if key not in left}
             if not names:
                 continue

@@ -11,8 +11,9 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Any
 
-from paredown_minimizer.image.model import Image, parent, read
+from paredown_minimizer.image.model import Image, parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.packages.languages import base
 from paredown_minimizer.packages.languages.base import Files, Installed
@@ -20,7 +21,6 @@ from paredown_minimizer.packages.languages.base import Files, Installed
 _DIRECTORY = "node_modules"
 _MANIFEST = "/package.json"
 _LOCK = f"/{_DIRECTORY}/.package-lock.json"
-_LIMIT = 64 << 20
 
 
 class Npm:
@@ -43,7 +43,7 @@ class Npm:
         }
         changes: dict[str, bytes | None] = {}
         for lock in inventory.database if gone else ():
-            text = _without(read(image, lock, _LIMIT), parent(parent(lock)), gone)
+            text = _without(base.document_of(image, lock), parent(parent(lock)), gone)
             changes |= {} if text is None else {lock: text}
         return changes
 
@@ -86,14 +86,12 @@ def _commands(files: Files) -> dict[str, list[str]]:
     return found
 
 
-def _without(data: bytes, project: str, gone: AbstractSet[str]) -> bytes | None:
+def _without(document: Any, project: str, gone: AbstractSet[str]) -> bytes | None:
     """Return a lockfile without what is gone, as npm writes it; None if nothing of it is gone."""
-    try:
-        document = json.loads(data)
-        packages = document["packages"]
-        left = {at: said for at, said in packages.items() if f"{project}/{at}" not in gone}
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+    packages = document.get("packages") if isinstance(document, dict) else None
+    if not isinstance(packages, dict):
         return None
+    left = {at: said for at, said in packages.items() if f"{project}/{at}" not in gone}
     if len(left) == len(packages):
         return None
     document["packages"] = left
