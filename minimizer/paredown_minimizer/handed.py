@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from paredown_minimizer.globs import expand
 from paredown_minimizer.image.model import Tree, parent
 from paredown_minimizer.packages.base import Inventory
-from paredown_minimizer.policy import HandOver, Policy, named_paths
+from paredown_minimizer.policy import HandOver, Policy
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
@@ -37,10 +38,9 @@ def hand_over(policy: Policy, tree: Tree, inventory: Inventory) -> Handed:
         _refuse_nothing(found, f"{entry.manager} packages", entry.path)
         packages = {**dict.fromkeys(found, entry.reason), **packages}
     for entry in policy.unowned:
-        unowned = [
-            path for path in sorted(_places(tree, entry.path)) if is_unowned(path, inventory)
-        ]
-        _refuse_nothing(unowned, "unowned files", entry.path)
+        unowned = [path for path in _below(entry, tree) if is_unowned(path, inventory)]
+        files = [path for path in unowned if tree[path].type != "directory"]
+        _refuse_nothing(files, "unowned files", entry.path)
         paths = {**dict.fromkeys(unowned, entry.reason), **paths}
     return Handed(packages, paths)
 
@@ -55,25 +55,23 @@ def is_unowned(path: str, inventory: Inventory) -> bool:
 
 
 def _packages(entry: HandOver, tree: Tree, inventory: Inventory) -> list[str]:
-    places = None if entry.path is None else _places(tree, entry.path)
+    below = _below(entry, tree)
     return [
         key
         for key, package in inventory.packages.items()
-        if package.location is not None
-        and package.manager == entry.manager
-        and (places is None or _lies_in(package.location, inventory.owned[key], places))
+        if package.manager == entry.manager and package.location in below
     ]
 
 
-def _places(tree: Tree, pattern: str | None) -> set[str]:
-    return {tree.canonical(path) for path in named_paths(tree, pattern or "/**")}
-
-
-def _lies_in(location: str, owned: frozenset[str], places: set[str]) -> bool:
-    # Of a directory with links inside the place is named, and of a pattern such as /app/** files.
-    while location != "/" and location not in places:
-        location = parent(location)
-    return location in places or (bool(owned) and owned <= places)
+def _below(entry: HandOver, tree: Tree) -> dict[str, None]:
+    """Return what lies at or below the place that an entry names, in order; /app/** is /app."""
+    pattern = (entry.path or "/").removesuffix("/**")
+    places = {tree.canonical(path) for path in expand(tree, pattern)}
+    found: dict[str, None] = {}
+    for path in tree:
+        if path in places or parent(path) in found:
+            found[path] = None
+    return found
 
 
 def _refuse_nothing(found: object, what: str, path: str | None) -> None:
