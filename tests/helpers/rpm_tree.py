@@ -26,7 +26,7 @@ FORMS = {
     "ndb": ("/usr/lib/sysimage/rpm", True, "trixie"),  # as SUSE
     "bdb": ("/var/lib/rpm", False, "bullseye"),  # as RHEL 8 and before
 }
-_VERSION = "1"  # of what is done here; another one makes the trees anew
+_VERSION = "2"  # of what is done here; another one makes the trees anew
 _GONE = (
     *("var/lib/dpkg", "var/lib/apt", "var/cache/apt", "var/cache/debconf"),
     *("var/log/apt", "var/log/dpkg.log", "var/log/alternatives.log", "var/log/bootstrap.log"),
@@ -145,7 +145,7 @@ def _install(source: Path, tree: Path) -> None:
     nothing = ("__spec_install_pre", "__spec_install_post", "__check_files", "debug_package")
     definitions = [f"{name} %{{nil}}" for name in nothing]
     definitions += [f"_topdir {space}/top", f"_rpmdir {space}/rpms", "_binary_payload w.ufdio"]
-    definitions += ["_build_id_links none", "_use_internal_dependency_generator 0"]
+    definitions += ["_build_id_links none"]
     options = [part for text in definitions for part in ("--define", text)]
     build = ["rpmbuild", "-bb", "--quiet", "--buildroot", f"{space}/build"]
     _run(*build, *options, space / "debian.spec")
@@ -191,7 +191,7 @@ def _convert(source: Path, form: str, tree: Path) -> None:
 def _specification(source: Path) -> Iterator[str]:
     """Yield the lines of one spec file that makes an rpm of every package."""
     yield from ("Name: debian", "Version: 12", "Release: 1", "Summary: All", "License: Free")
-    yield from ("AutoReqProv: no", "%description", "All")
+    yield from ("%description", "All")
     for stanza in (source / "var/lib/dpkg/status").read_text().split("\n\n"):
         if stanza.strip():
             yield from _package(source, stanza)
@@ -204,7 +204,7 @@ def _package(source: Path, stanza: str) -> Iterator[str]:
     epoch, _, version = fields["Version"].rpartition(":")
     version, _, release = version.rpartition("-") if "-" in version else (version, "", "0")
     yield from (f"%package -n {name}", f"Version: {version.replace('-', '.')}")
-    yield from (f"Release: {release}", "Summary: One", "License: Free")
+    yield from (f"Release: {release}", "Summary: One", "License: Free", "AutoReqProv: no")
     yield from ([f"Epoch: {epoch}"] if epoch else [])
     yield from (["BuildArch: noarch"] if fields["Architecture"] == "all" else [])
     depends = ",".join(fields.get(field, "") for field in ("Pre-Depends", "Depends"))
