@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -196,6 +197,35 @@ def test_archives_are_loaded_by_both(
         for engine in (docker, podman):
             engine.run("load", "--input", str(file))
             check(engine, reference, plan, layers=layers)
+
+
+def test_nothing_touches_the_disk_on_the_way(
+    docker: Docker, plan: Path, source: Path, tmp_path: Path, require: Require
+) -> None:
+    """From engine to engine, and from compressed layers to an archive; strace is the witness."""
+    require(shutil.which("strace") is not None, "strace is not installed")
+    docker.run("load", "--input", str(source))
+    for origin, destination in (
+        ("docker:test", "docker:on-the-way"),
+        (f"docker-archive:{source}", f"oci-archive:{tmp_path}/out"),
+    ):
+        command = [sys.executable, "-m", "paredown_minimizer", "apply", str(plan), origin]
+        log = str(tmp_path / "log")
+        subprocess.run(
+            [
+                *("strace", "-f", "-o", log, "-e", "trace=open,openat,openat2,creat"),
+                *(*command, "-o", destination),
+            ],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        calls = (tmp_path / "log").read_text().splitlines()
+        assert any("O_RDONLY" in call for call in calls)
+        writing = [call for call in calls if re.search("O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE", call)]
+        elsewhere = [call for call in writing if '"/dev/null"' not in call and "ENOENT" not in call]
+        assert [call for call in elsewhere if f'"{tmp_path}/.out.' not in call] == []
+        assert len(elsewhere) == (0 if destination.startswith("docker") else 1)
 
 
 def test_engine_that_gives_up_says_why(
