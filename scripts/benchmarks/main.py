@@ -15,6 +15,7 @@ import images
 import instructions
 import kernels
 import proof
+import scale
 import speed
 import strain
 from harness import ROOT, workspace
@@ -28,6 +29,7 @@ TABLES = {
     "kernels": kernels.measure,
     "instructions": instructions.measure,
     "speed": speed.measure,
+    "scale": scale.measure,
     "proof": proof.measure,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
