@@ -50,10 +50,10 @@ def plan(root: Path, database: dict[str, str]) -> Decision:
         path = root / f"{DPKG}/{name}".lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    before = time.monotonic()
+    before = time.process_time()
     with contextlib.closing(DirectoryImage(root)) as image:
         decision = decide(image, Dpkg(), runs_of(root, ["/usr/bin/good"]), Policy(), "package")
-    assert time.monotonic() - before < 10
+    assert time.process_time() - before < 10
     assert load_plan(dump_plan(decision.plan), "plan") == decision.plan
     return decision
 
@@ -178,10 +178,10 @@ def test_diversions_of_odd_length_are_refused(root: Path, lines: int) -> None:
 
 
 def test_marks_of_conffiles_in_any_number() -> None:
-    before = time.monotonic()
+    before = time.process_time()
     assert conffile_path("/a" + " obsolete" * 200_000) == "/a"
     assert conffile_path("/a" + " obsolete" * 200_000 + "x").endswith("obsoletex")
-    assert time.monotonic() - before < 2
+    assert time.process_time() - before < 2
 
 
 @pytest.mark.parametrize(

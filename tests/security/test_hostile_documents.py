@@ -46,10 +46,10 @@ POLICIES = {
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_hostile_policy_is_one_line(name: str) -> None:
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(ParedownError, match="^cannot read policy: ") as told:
         parse_policy(POLICIES[name])
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
     assert str(told.value).isprintable()
 
 
@@ -88,8 +88,8 @@ PLANS = {
 
 @pytest.mark.parametrize("name", PLANS)
 def test_hostile_plan_is_one_line(name: str) -> None:
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(ParedownError, match="^cannot read ") as told:
         load_plan(PLANS[name], "plan.json")
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
     assert str(told.value).isprintable(), str(told.value)

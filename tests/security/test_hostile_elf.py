@@ -86,14 +86,14 @@ LYING = {
 
 @pytest.mark.parametrize("name", LYING)
 def test_lying_headers_end_at_once(name: str) -> None:
-    before = time.monotonic()
+    before = time.process_time()
     try:
         found = parse_elf(io.BytesIO(LYING[name]))
     except MalformedElfError as error:
         assert str(error).isprintable()
     else:
         assert len(found.needed) <= 2
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
 
 
 def test_names_that_overlap_fill_no_memory() -> None:

@@ -39,9 +39,9 @@ FILES = layer(("bin/app", "#!/bin/sh\n"))
 @pytest.fixture
 def soon() -> Any:
     """Fail a test that takes long, though it ends well."""
-    before = time.monotonic()
+    before = time.process_time()
     yield
-    assert time.monotonic() - before < 10
+    assert time.process_time() - before < 10
 
 
 SETTINGS: dict[str, Any] = {
