@@ -256,3 +256,28 @@ def test_reading_order_is_that_of_the_layers_bytes(tmp_path: Path) -> None:
 def test_directories_that_are_left_of_a_layer(tmp_path: Path) -> None:
     with opened(archive(tmp_path / "a.tar", [layer("d/", "d/f", "e/", "e/f")])) as image:
         assert set(SlimImage(image, {"/d/f"}, {}).directories(0)) == {"/d"}
+
+
+def test_one_of_several_platforms_in_an_archive_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docker saves an image of several platforms from containerd's store."""
+    monkeypatch.setattr("paredown_minimizer.image.platforms.host_platform", lambda: "linux/amd64")
+    items: list[archives.Item] = []
+    manifests = []
+    for name in ("amd64", "arm64"):
+        path = archive(tmp_path / name, [layer(name)], config={"architecture": name}, oci=True)
+        with tarfile.open(path) as tar:
+            for info in tar:
+                file = tar.extractfile(info)
+                assert file is not None
+                if info.name == "manifest.json":
+                    manifests += json.loads(file.read())
+                else:
+                    items.append((info.name, file.read()))
+    (tmp_path / "both").write_bytes(layer(*items, ("manifest.json", json.dumps(manifests))))
+    for platform, name in ((None, "amd64"), ("linux/arm64", "arm64")):
+        with contextlib.closing(open_archive(f"{tmp_path}/both", platform)) as image:
+            assert f"/{name}" in image.tree
+    with pytest.raises(ParedownError, match="there is linux/amd64, linux/arm64$"):
+        open_archive(f"{tmp_path}/both", "linux/s390x")

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import zstandard
 
 import layouts
 from archives import archive, layer
-from fixture_types import MakeTrace
+from fixture_types import MakeTrace, Require
 from layouts import DOCKER_GZIP, FOREIGN, GZIP, PLAIN, ZSTD, Compress, Layout, named, on
 from paredown_minimizer.cli import main
 from paredown_minimizer.image.model import Image, read
@@ -349,3 +350,23 @@ def test_indexes_without_end(layout: Layout) -> None:
     wide = layout.nested(*[layout.nested(*[nested] * 50)] * 50)
     with pytest.raises(ParedownError, match="its indexes name too much"):
         open_image(f"oci-dir:{layout.index(wide)}")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_what_skopeo_makes_of_an_image_of_a_hundred_layers(
+    tmp_path: Path, require: Require, compression: str
+) -> None:
+    require(shutil.which("skopeo") is not None, "skopeo is not installed")
+    layers = [layer(f"dir/{number}", ("last", str(number))) for number in range(100)]
+    source = f"docker-archive:{archive(tmp_path / 'in.tar', layers)}"
+    options = ["--quiet", "--dest-compress-format", compression]
+    copy = ["skopeo", "copy", *options, source, f"oci:{tmp_path}/out:name"]
+    subprocess.run(copy, check=True)
+    with opened(f"oci-dir:{tmp_path}/out:name") as image, opened(source) as same:
+        assert image.identity == same.identity
+        assert dict(image.tree) == dict(same.tree)
+        assert image.layer_of("/dir/42") == 42
+        assert read(image, "/last", 9) == b"99"
+    blobs = [path.read_bytes() for path in (tmp_path / "out/blobs/sha256").iterdir()]
+    magic = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}[compression]
+    assert sum(blob.startswith(magic) for blob in blobs) == 100
