@@ -36,6 +36,7 @@ def layers(image: Image) -> Iterator[Layer]:
     """Yield the image's layers; their history is cut short, and without build arguments."""
     for layer in image.layers:
         text = layer.created_by and " ".join(_ARGUMENTS.sub("", layer.created_by).split())
+        text = text and "".join(c if c.isprintable() else "?" for c in text)
         if text and len(text) > _TEXT_LIMIT:
             text = text[: _TEXT_LIMIT - 1] + "…"
         yield Layer(layer.diff_id, text)

@@ -321,6 +321,9 @@ def test_what_the_system_owns_is_not_listed_twice(tmp_path: Path) -> None:
         '{"name": 1}',
         "\x00",
         '{"name": "x", "version": "' + "1" * 5000 + '"}',
+        '{"name": "x\\u0000", "version": "1"}',
+        '{"name": "x\\ud800", "version": "1"}',
+        "Name: x\x1b[31m\nVersion: \x00\n",
         "[]",
     ],
 )
@@ -352,6 +355,7 @@ def _gem(name: str, *needs: str) -> dict[str, str | None]:
     depends = "".join(f"  s.add_runtime_dependency(%q<{need}>.freeze, [])\n" for need in needs)
     spec = f"# stub: {name} 1.0 ruby lib\n\nGem::Specification.new do |s|\n{depends}end\n"
     return {
+        f"{GEMS}/extensions/x86_64-linux/3.1.0/{name}-1.0/gem.build_complete": "",
         f"{GEMS}/specifications/{name}-1.0.gemspec": spec,
         f"{GEMS}/gems/{name}-1.0/lib/{name}.rb": "x",
         f"{GEMS}/gems/{name}-1.0/README": "x",
@@ -371,5 +375,6 @@ def test_a_gem_keeps_the_specifications_of_what_it_depends_on(
     whole = "keep" if granularity == "package" else "trim"
     assert result.actions("gem") == {"used": whole, "needed": whole, "unused": "remove"}
     left = {path for path in result.files() if "/needed-" in path}
-    assert (left == {every[1]}) == (granularity == "file")
+    built = f"{GEMS}/extensions/x86_64-linux/3.1.0/needed-1.0/gem.build_complete"
+    assert (left == {every[1], built}) == (granularity == "file")
     assert not any("unused" in path for path in result.files())

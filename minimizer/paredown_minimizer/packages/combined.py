@@ -5,7 +5,6 @@ Only what no package of the system owns is a language's.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -82,12 +81,13 @@ def _together(values: list[Any]) -> Any:
         return tuple(item for value in values for item in value)
     if isinstance(values[0], frozenset):
         return frozenset().union(*values)
-    several = collections.ChainMap(*values)
-    return {
-        key: (
-            frozenset().union(*(value.get(key, frozenset()) for value in values))
-            if isinstance(several[key], frozenset)
-            else several[key]
-        )
-        for key in several
-    }
+    together: dict[str, Any] = {}
+    for value in values:
+        shared = [key for key in value if key in together]
+        united = {
+            key: together[key] | value[key]
+            for key in shared
+            if isinstance(together[key], frozenset)  # of one key's two packages the first counts
+        }
+        together = {**value, **together, **united} if value else together
+    return together

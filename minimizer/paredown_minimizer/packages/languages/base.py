@@ -24,6 +24,7 @@ from paredown_schemas.names import decode_name, escape_name
 
 # No manifest known is near it; one of a tool that lists a whole tree has some megabytes.
 _LIMIT = 16 << 20
+_NAME_LIMIT = 256
 _LICENCE = re.compile(r"(licen[cs]e|copying|notice)([.-].*)?", re.IGNORECASE)
 
 
@@ -173,4 +174,5 @@ def left(inventory: Inventory, kept: AbstractSet[str]) -> set[str]:
 
 def text_of_name(value: Any) -> str:
     """Return a name or version that a document gives; empty if it is none, or far too long."""
-    return value if isinstance(value, str) and len(value) <= 256 else ""
+    fits = isinstance(value, str) and len(value) <= _NAME_LIMIT and value.isprintable()
+    return value if fits else ""

@@ -63,8 +63,12 @@ class Composer:
 
 def _packages(files: Files, path: str) -> Iterator[Installed]:
     vendor = parent(parent(path))
+    seen: set[str] = set()
     for said, _ in _listed(files.json(path), path):
         location = _location(said, path)
+        if location in seen:  # one place is one package's
+            continue
+        seen.add(location)
         own = set(files.below(location))
         bin_ = said.get("bin")
         binaries = bin_ if isinstance(bin_, list) else []

@@ -9,8 +9,9 @@ Ruby's own library, and go with Ruby.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Image
@@ -42,8 +43,12 @@ class Gem:
             for path in files.ending(".gemspec")
             if (match := _SPECIFICATION.fullmatch(path))
         ]
+        homes = {match["home"] for _, match in specifications}
+        extensions = {home: _extensions(files, home) for home in homes}
         return base.inventory_of(
-            item for path, match in specifications for item in _gem(files, path, match)
+            item
+            for path, match in specifications
+            for item in _gem(files, path, match, extensions[match["home"]].get(match["full"], ()))
         )
 
     def rewrite(
@@ -53,7 +58,9 @@ class Gem:
         return {}
 
 
-def _gem(files: Files, path: str, match: re.Match[str]) -> Iterator[Installed]:
+def _gem(
+    files: Files, path: str, match: re.Match[str], extensions: Iterable[str]
+) -> Iterator[Installed]:
     text = files.text(path, _GEMSPEC_LIMIT)
     stub = _STUB.search(text)
     if stub is None:
@@ -62,9 +69,7 @@ def _gem(files: Files, path: str, match: re.Match[str]) -> Iterator[Installed]:
     home, full = match["home"], match["full"]
     location = f"{home}/gems/{full}"
     own = {path, *files.below(location)}
-    built = set[str]()
-    for platform in _directories(files, f"{home}/extensions", levels=2):
-        built |= set(files.below(f"{platform}/{full}"))
+    built = {path for directory in extensions for path in files.below(directory)}
     beside = (f"{home}/cache/{full}.gem", f"{home}/build_info/{full}.info")
     own |= built | {other for other in beside if other in files}
     own |= set(files.below(f"{home}/doc/{full}")) | set(_wrappers(files, home, stub["name"], text))
@@ -79,11 +84,15 @@ def _gem(files: Files, path: str, match: re.Match[str]) -> Iterator[Installed]:
     )
 
 
-def _directories(files: Files, directory: str, *, levels: int) -> list[str]:
-    found = [directory]
-    for _ in range(levels):
+def _extensions(files: Files, home: str) -> dict[str, list[str]]:
+    """Return the directories of extensions/PLATFORM/API by the gem that each is of."""
+    found = [f"{home}/extensions"]
+    for _ in ("platform", "API", "gem"):
         found = [below for above in found for below in files.tree.children.get(above, ())]
-    return found
+    gems: dict[str, list[str]] = {}
+    for directory in found:
+        gems.setdefault(posixpath.basename(directory), []).append(directory)
+    return gems
 
 
 def _wrappers(files: Files, home: str, gem: str, text: str) -> Iterator[str]:
