@@ -84,9 +84,8 @@ class Stream(abc.ABC):
         """Read nothing yet; ``compressed`` is how many bytes it is made of, if that is known."""
         self._what = what
         self._workers = workers
-        self._free = _FREE_EXPANSION
-        if compressed is not None:
-            self._free = max(self._free, compressed * _MAX_RATIO)
+        # What is not compressed cannot expand.
+        self._most = None if compressed is None else max(_FREE_EXPANSION, compressed * _MAX_RATIO)
         self._lock = threading.Lock()
         self._digest = hashlib.sha256()
         self._next: Future[tuple[bytes, Any]] | None = None
@@ -170,7 +169,7 @@ class Stream(abc.ABC):
         self._last = chunk
         self.length += len(chunk)
         self._workers.spend(len(chunk), self._what)
-        if self.length > self._free:
+        if self._most is not None and self.length > self._most:
             raise ParedownError(f"cannot read {self._what}: it expands without measure")
 
 
