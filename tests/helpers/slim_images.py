@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -47,7 +48,12 @@ class Slimmed:
     reference: str
     answers: Answers
     plan: Path
-    tree: Path  # the original's, exported by docker
+    docker: Engine
+
+    @functools.cached_property
+    def tree(self) -> Path:
+        """Return the original's tree, exported by docker."""
+        return export(self.docker, self.reference, self.plan.with_name("original"))
 
 
 def build(served: Served, suite: str, docker: Engine, space: Path) -> str:
@@ -75,8 +81,7 @@ def slim(served: Served, suite: str, docker: Engine, space: Path) -> Slimmed:
         assert healthy(docker, running)
     command = [PAREDOWN, "plan", f"docker:{reference}", "--trace", str(trace), "-o", str(plan)]
     _run(docker, command)
-    tree = export(docker, reference, space / "original")
-    return Slimmed(served, application, reference, answers, plan, tree)
+    return Slimmed(served, application, reference, answers, plan, docker)
 
 
 def apply(slimmed: Slimmed, docker: Engine, engine: Engine) -> str:

@@ -6,6 +6,7 @@ What went in and what came out are read by skopeo, umoci, docker and podman alon
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -50,6 +51,23 @@ class Odd:
     docker: Engine
     podman: Engine
     tree: Mapping[str, object]
+    known: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    plans: dict[str, Path] = dataclasses.field(default_factory=dict)
+
+    def is_known(self, destination: str, place: str, expected: Any) -> bool:
+        """Say whether the same bytes have been looked at before, in the same light."""
+        if destination in ENGINES:
+            engine = self.docker if destination == "docker" else self.podman
+            digest = engine.run("image", "inspect", "--format", "{{.Id}}", place).stdout
+        else:
+            top = Path(place)
+            files = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
+            names = [str(path.relative_to(top)) for path in files]
+            digest = repr([names, [hashlib.sha256(p.read_bytes()).digest() for p in files]])
+        key = (f"{destination} {digest}", json.dumps(expected, sort_keys=True))
+        was_known = key in self.known
+        self.known.add(key)
+        return was_known
 
     def source(self, scheme: str, tool: str) -> str:
         """Return it as SOURCE."""
@@ -86,8 +104,15 @@ def environment(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(name, value)
 
 
-def everything_kept(source: str, destination: str, space: Path, *options: str) -> None:
-    """Plan and apply under a policy that lets nothing go."""
+def everything_kept(odd: Odd, source: str, destination: str, *options: str) -> None:
+    """Apply a plan whose policy lets nothing go, made once for each source."""
+    if source not in odd.plans:
+        odd.plans[source] = _plan(source, odd.space / f"plan-{len(odd.plans)}")
+    assert main(["apply", str(odd.plans[source]), source, "-o", destination, *options]) == 0
+
+
+def _plan(source: str, space: Path) -> Path:
+    space.mkdir()
     plan, policy, trace = (space / name for name in ("plan.json", "policy.yaml", "app.trace"))
     policy.write_text(KEEP)
     image = open_image(source)
@@ -95,7 +120,7 @@ def everything_kept(source: str, destination: str, space: Path, *options: str) -
     image.close()
     arguments = ["plan", source, "--trace", str(trace), "--policy", str(policy), "-o", str(plan)]
     assert main(arguments) == 0
-    assert main(["apply", str(plan), source, "-o", destination, *options]) == 0
+    return plan
 
 
 @pytest.mark.usefixtures("environment")
@@ -104,18 +129,20 @@ def test_nothing_removed_is_nothing_changed(
     odd: Odd, scheme: str, tool: str, destination: str, tmp_path: Path
 ) -> None:
     place = f"paredown-test/odd:from-{scheme}" if destination in ENGINES else f"{tmp_path}/out"
-    everything_kept(odd.source(scheme, tool), f"{destination}:{place}", tmp_path)
+    everything_kept(odd, odd.source(scheme, tool), f"{destination}:{place}")
     if destination == "dir":
         assert tree_of(tmp_path / "out") == odd.tree
         return
     # A directory has no configuration.
-    command = ("/bin/busybox", "echo", "it runs") if scheme == "dir" else ()
+    expected = None if scheme == "dir" else carried_over(odd.config(scheme, tool))
+    if odd.is_known(destination, place, expected):
+        return
+    command = () if expected else ("/bin/busybox", "echo", "it runs")
     image = accepted(odd, destination, place, tmp_path, *command)
     assert witnessed(image, tmp_path) == odd.tree
     config = configuration(image)
     assert len(config["rootfs"]["diff_ids"]) == 1
-    if scheme != "dir":
-        assert carried_over(config) == carried_over(odd.config(scheme, tool))
+    assert not expected or carried_over(config) == expected
 
 
 @pytest.mark.usefixtures("environment")
@@ -125,7 +152,7 @@ def test_with_its_layers_kept_nothing_is_changed_either(
 ) -> None:
     place = "paredown-test/odd:layers" if destination in ENGINES else f"{tmp_path}/out"
     source = odd.source("docker", "docker")
-    everything_kept(source, f"{destination}:{place}", tmp_path, "--keep-layers")
+    everything_kept(odd, source, f"{destination}:{place}", "--keep-layers")
     image = accepted(odd, destination, place, tmp_path)
     assert witnessed(image, tmp_path) == odd.tree
     config, original = configuration(image), odd.config("docker", "docker")
