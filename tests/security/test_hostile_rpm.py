@@ -85,8 +85,10 @@ def test_damaged_headers_are_told_or_borne(data: strategies.DataObject) -> None:
         damaged[place : place + 4] = data.draw(strategies.binary(min_size=4, max_size=4))
     with contextlib.suppress(ParedownError):
         parsed = parse_header(bytes(damaged))
-        assert len(list(parsed.files())) < len(GOOD)
-        assert len(parsed.without([0])) == len(GOOD)
+        files = list(parsed.files())
+        assert len(files) < len(GOOD)
+        marked = parse_header(parsed.without([0]))
+        assert [path for path, _, _ in marked.files()] == [path for path, _, _ in files]
 
 
 @pytest.mark.parametrize(
@@ -101,15 +103,11 @@ def test_damaged_headers_are_told_or_borne(data: strategies.DataObject) -> None:
         (struct.pack(">II4I", 1, 4, 1029, 6, 0, 1) + b"abc\0", "is no number"),
         (header(name="x", basenames=["a"], dirnames=["/"], dirindexes=[7]), "in no directory"),
         (header(name="x", basenames=["a"], dirnames=["/"], dirindexes=[]), "files disagree"),
-        (header(name="x", basenames=["a"], dirnames=["/"], dirindexes=[0], states=[]), "good"),
     ],
 )
 def test_headers_that_lie(blob: bytes, why: str) -> None:
-    if why == "good":
-        assert list(parse_header(blob).files()) == [("/a", 0, 0)]
-        why = "it says of no file whether it is installed"
     with pytest.raises(ParedownError, match=why):
-        parse_header(blob).without(number for number, _ in enumerate(parse_header(blob).files()))
+        list(parse_header(blob).files())
 
 
 @pytest.mark.parametrize("name", ["", "../../etc", "a b", "a:b", "a\x1b[31m", "a\nb", "ü"])

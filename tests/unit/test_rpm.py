@@ -277,10 +277,32 @@ def test_bdb_of_either_byte_order(order: str, count: int, require: Require, tmp_
     assert read_bdb(made) == headers
     require(shutil.which("rpm") is not None, "rpm is not installed")
     (tmp_path / "Packages").write_bytes(made)
-    settings = ["--define", "_db_backend bdb_ro", "--dbpath", str(tmp_path)]
-    command = ["rpm", *settings, "-qa", "--qf", "%{DBINSTANCE} %{NAME}\n"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert sorted(shown.split()) == sorted(f"{n} p{n}".split()[i] for n in headers for i in (0, 1))
+    shown = _rpm(tmp_path, "-qa", "--qf", "%{DBINSTANCE} %{NAME}\n")
+    assert sorted(shown.splitlines()) == sorted(f"{number} p{number}" for number in headers)
+    for number in (1, count // 3, count) if count else ():  # found by their hashes
+        if number:
+            shown = _rpm(tmp_path, "-q", "--qf", "%{NAME}", "--querybynumber", str(number))
+            assert shown == f"p{number}"
+
+
+def test_a_header_without_states_gets_them(require: Require, tmp_path: Path) -> None:
+    blob = header(
+        name="x", version="1", release="2", arch="noarch",
+        basenames=["a", "b"], dirnames=["/usr/"], dirindexes=[0, 0],
+    )  # fmt: skip
+    parsed = parse_header(blob)
+    assert parsed.without([]) == blob
+    assert states(parsed.without([1])) == {"/usr/a": 0, "/usr/b": 2}
+    require(shutil.which("rpm") is not None, "rpm is not installed")
+    (tmp_path / "Packages").write_bytes(write_bdb(bdb_metadata("<"), {1: parsed.without([1])}))
+    shown = _rpm(tmp_path, "-qa", "--qf", "[%{FILESTATES} %{FILENAMES}\n]")
+    assert shown.splitlines() == ["0 /usr/a", "2 /usr/b"]
+
+
+def _rpm(place: Path, *arguments: str) -> str:
+    settings = ["--define", "_db_backend bdb_ro", "--dbpath", str(place)]
+    command = ["rpm", *settings, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(

@@ -109,18 +109,32 @@ class Header:
     def without(self, files: Iterable[int]) -> bytes:
         """Return the header with the files of these numbers marked as not installed.
 
-        This is what rpm itself writes for ``--excludedocs``; ``rpm -V`` passes over them.
+        This is what rpm itself writes for ``--excludedocs``; ``rpm -V`` passes over them. rpm gives
+        states to all that it installs; headers that others put into a database get them here.
 
         Raises:
-            ParedownError: the header has no states; rpm writes them for all that it installs.
+            ParedownError: there is no file of such a number.
         """
-        _, position, count = self.index.get(FILESTATES, (1, 0, 0))
-        blob = bytearray(self.blob)
-        for number in files:
+        numbers = set(files)
+        if not numbers:
+            return self.blob
+        blob, position, count = self._with_states()
+        for number in numbers:
             if number >= count:
-                raise _damaged("it says of no file whether it is installed")
+                raise _damaged("its lists of files disagree")
             blob[position + number] = NOT_INSTALLED
         return bytes(blob)
+
+    def _with_states(self) -> tuple[bytearray, int, int]:
+        """Return a copy that has states, where they begin and how many they are."""
+        if FILESTATES in self.index:
+            position = self.index[FILESTATES][1]
+            return bytearray(self.blob), position, len(self.numbers(FILESTATES))
+        tags, size = struct.unpack_from(">II", self.blob)
+        count, start = len(self.strings(BASENAMES)), 8 + 16 * tags
+        entry = struct.pack(">4I", FILESTATES, 1, size, count)
+        front = struct.pack(">II", tags + 1, size + count) + self.blob[8:start] + entry
+        return bytearray(front + self.blob[start:] + bytes(count)), start + 16 + size, count
 
 
 def parse_header(blob: bytes) -> Header:
