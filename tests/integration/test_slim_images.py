@@ -93,3 +93,7 @@ def test_slim_image_does_all_that_the_original_did(
     assert tree_witness.regular_bytes(tree) < plan.before.bytes
     # Where it finds nothing at all, what it finds in the original need not be known.
     assert not (found := served.verify(tree)) or found <= served.verify(slimmed.tree)
+    # The negative control: it says so where a package's file is missing.
+    owned = (tree / f"{k.directory}/{name}".lstrip("/") for k in plan.kept for name in k.names)
+    next(p for p in owned if p.is_file() and not p.is_symlink() and "usr" in p.parts).unlink()
+    assert served.verify(tree) - found
