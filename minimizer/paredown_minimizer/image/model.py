@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from typing import Any, BinaryIO, Literal, Protocol
 
 from paredown_schemas.errors import ParedownError
@@ -125,6 +133,22 @@ class Tree(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    # What Mapping makes of the methods above asks for each entry by its path.
+    def __contains__(self, path: object) -> bool:
+        return path in self._entries
+
+    def keys(self) -> KeysView[str]:
+        """Return the paths."""
+        return self._entries.keys()
+
+    def values(self) -> ValuesView[Entry]:
+        """Return the entries."""
+        return self._entries.values()
+
+    def items(self) -> ItemsView[str, Entry]:
+        """Return the paths with their entries."""
+        return self._entries.items()
 
     @functools.cached_property
     def children(self) -> dict[str, list[str]]:
