@@ -20,6 +20,7 @@ _SOME = 1 << 16
 _TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
 _TARFILE_TYPES = {
     tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
     tarfile.LNKTYPE: "hardlink",
     tarfile.SYMTYPE: "symlink",
     tarfile.CHRTYPE: "char",
