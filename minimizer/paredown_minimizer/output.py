@@ -30,16 +30,6 @@ def add_output_options(parser: argparse.ArgumentParser, *, required: bool = Fals
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
 
-def add_platform_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--platform``, wherever a SOURCE is taken."""
-    parser.add_argument(
-        "--platform",
-        metavar="OS/ARCH",
-        help="which image to take where SOURCE has several, such as linux/arm64/v8 "
-        "(default: this machine's)",
-    )
-
-
 def write_output(output: str, data: bytes | str, *, force: bool) -> None:
     """Write ``data`` to the file ``output``, whole or not at all; ``-`` is standard output.
 

@@ -12,7 +12,6 @@ from paredown_minimizer.apply import apply_plan, count
 from paredown_minimizer.image.model import Tree
 from paredown_minimizer.image.slim import Provenance
 from paredown_minimizer.image.source import next_step, open_image, refuse_source, write_image
-from paredown_minimizer.output import add_platform_option
 from paredown_schemas import __version__
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import read_plan
@@ -29,7 +28,6 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("plan", metavar="PLAN", type=Path, help="the plan, as plan writes it")
     parser.add_argument("source", metavar="SOURCE", help="the image that the plan was made of")
-    add_platform_option(parser)
     parser.add_argument("-o", "--output", metavar="DEST", required=True, help="where to write")
     parser.add_argument("--force", action="store_true", help="replace what DEST names")
     parser.add_argument(
@@ -44,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Apply the plan; raises ParedownError."""
     refuse_source(arguments.source, arguments.output, force=arguments.force)
     plan = read_plan(arguments.plan)
-    with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
+    with contextlib.closing(open_image(arguments.source, plan.platform)) as image:
         slim = apply_plan(plan, image)
         provenance = Provenance(plan.image, plan.id, __version__)
         with _progress(f"Writing {escape_name(arguments.output)}"):

@@ -10,7 +10,6 @@ from typing import Any
 
 from paredown_minimizer.output import (
     add_output_options,
-    add_platform_option,
     human_size,
     percent_gone,
     plural,
@@ -25,7 +24,12 @@ def add_parser(subparsers: Any) -> None:
     """Declare the arguments."""
     parser = subparsers.add_parser("plan", help="decide what of an image stays, from traces")
     parser.add_argument("source", metavar="SOURCE", help="the image that was recorded")
-    add_platform_option(parser)
+    parser.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        help="which image to take where SOURCE has several, such as linux/arm64/v8 "
+        "(default: this machine's)",
+    )
     parser.add_argument(
         "--trace",
         metavar="TRACE",
