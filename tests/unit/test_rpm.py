@@ -343,3 +343,14 @@ def test_digests_of_a_signed_header_hold(require: Require, tmp_path: Path) -> No
         assert says in done.stderr
         files = [line for line in done.stdout.splitlines() if line.startswith("not installed ")]
         assert len(files) == (2 if blob is marked else 0)
+
+
+def test_states_that_lie_upon_a_name_are_refused() -> None:
+    """Marking a file as not installed would rename the package."""
+    blob = bytearray(package("tool", ["/usr/bin/tool"]))
+    index = [blob[8 + 16 * n : 24 + 16 * n] for n in range(struct.unpack_from(">I", blob)[0])]
+    (name,) = [tag for tag in index if tag[:4] == struct.pack(">I", 1000)]
+    place = next(n for n, tag in enumerate(index) if tag[:4] == struct.pack(">I", 1029))
+    blob[16 + 16 * place : 20 + 16 * place] = name[8:12]
+    with pytest.raises(ParedownError, match="lie upon something else"):
+        parse_header(bytes(blob)).without([0])

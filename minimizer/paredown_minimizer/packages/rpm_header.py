@@ -123,7 +123,10 @@ class Header:
             if number >= count:
                 raise _damaged("its lists of files disagree")
             blob[position + number] = NOT_INSTALLED
-        return bytes(blob)
+        left = parse_header(bytes(blob))
+        if _others(left) != _others(self):
+            raise _damaged("the states of its files lie upon something else")
+        return left.blob
 
     def _with_states(self) -> tuple[bytearray, int, int]:
         """Return a copy that has states, where they begin and how many they are."""
@@ -151,6 +154,13 @@ def parse_header(blob: bytes) -> Header:
             raise _damaged(f"tag {tag} lies outside of it")
         index.setdefault(tag, (kind, start + offset, count))
     return Header(blob, index)
+
+
+def _others(header: Header) -> list[object]:
+    """Return every value but the states."""
+    tags = sorted(header.index.keys() - {FILESTATES})
+    texts = [header.strings(tag) for tag in tags if header.index[tag][0] in _STRINGS]
+    return [texts, [header.numbers(tag) for tag in tags if header.index[tag][0] in _NUMBERS]]
 
 
 def _damaged(why: str) -> ParedownError:
