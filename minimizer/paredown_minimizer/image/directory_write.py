@@ -17,6 +17,12 @@ from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import encode_name, escape_name
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_SPECIAL = {
+    "symlink": stat.S_IFLNK,
+    "char": stat.S_IFCHR,
+    "block": stat.S_IFBLK,
+    "fifo": stat.S_IFIFO,
+}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
@@ -129,18 +135,24 @@ def _set_attributes(entry: Entry, descriptor: int) -> None:
 
 def _write_special(entry: Entry, name: bytes, directory: int) -> None:
     """Write a symlink, FIFO or device node, which cannot or must not be opened."""
+    kind = _SPECIAL[entry.type]
     if entry.type == "symlink":
         os.symlink(encode_name(entry.target or ""), name, dir_fd=directory)
     else:
-        kind = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}[entry.type]
         device = os.makedev(*entry.device) if entry.device else 0
         os.mknod(name, kind | 0o600, device, dir_fd=directory)
-    os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
-    if entry.type != "symlink":
-        os.chmod(name, entry.mode, dir_fd=directory)
-    if entry.xattrs:
-        path = b"/proc/self/fd/%d/%s" % (directory, name)  # no f*xattr call takes a directory
+    # By its descriptor: a call by name might meet what took the name meanwhile, or follow it.
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_IFMT(status.st_mode) != kind or status.st_nlink != 1:
+            raise OSError(errno.EIO, "something else took its place")
+        made = b"/proc/self/fd/%d" % descriptor  # fchmod(2) and the like take no O_PATH
+        os.chown(made, entry.uid, entry.gid)
+        if entry.type != "symlink":
+            os.chmod(made, entry.mode)
         for attribute, value in entry.xattrs:
-            os.setxattr(path, attribute, value, follow_symlinks=False)
-    times = (entry.mtime_ns, entry.mtime_ns)
-    os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
+            os.setxattr(made, attribute, value)
+        os.utime(made, ns=(entry.mtime_ns, entry.mtime_ns))
+    finally:
+        os.close(descriptor)
