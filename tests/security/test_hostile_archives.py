@@ -14,7 +14,7 @@ import pytest
 
 import archives
 from archives import archive, layer, link
-from paredown_minimizer.image import streams
+from paredown_minimizer.image import layers, streams
 from paredown_minimizer.image.directory import DirectoryImage
 from paredown_minimizer.image.docker_archive import open_archive
 from paredown_minimizer.image.slim import Provenance
@@ -59,6 +59,7 @@ LAYERS: dict[str, tuple[bytes, str]] = {
     "below a link loop": (layer(link("a", "b"), link("b", "a"), "a/x"), "no directory"),
     "NUL in a name": (pax(record(b"path", b"a\0b")) + FILE, "NUL"),
     "name too long": (layer("n" * 256), "too long"),
+    "link too long": (layer(link("a", "x" * 4096)), "the link is too long"),
     "path too long": (layer("d/" * 2050 + "f"), "too long"),
     "negative size": (patched(FILE, 124, b"\xff" * 12), "negative size"),
     "size beyond the end": (patched(FILE, 124, b"77777777777\0"), "more bytes than there are"),
@@ -151,6 +152,20 @@ def test_missing_layer(tmp_path: Path) -> None:
                 new.addfile(info, old.extractfile(info))
     with pytest.raises(ParedownError, match=r"layer\.tar is missing"):
         open_archive(f"{tmp_path}/b.tar")
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "cause"),
+    [("MAX_MEMBERS", 100, "too many members"), ("_MAX_PATHS", 1000, "long without measure")],
+)
+def test_implied_parents_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, cause: str
+) -> None:
+    twenty = archive(tmp_path / "a.tar", [layer(*((f"{n}" + "/d" * 9, "") for n in range(20)))])
+    assert len(open_archive(str(twenty)).tree) == 1 + 20 * 10
+    monkeypatch.setattr(layers, bound, value)
+    with pytest.raises(ParedownError, match=cause):
+        open_archive(str(twenty))
 
 
 def test_bomb_is_stopped_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
