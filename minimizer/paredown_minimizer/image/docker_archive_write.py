@@ -7,15 +7,13 @@ and what needs the digests comes last: the archive can go through a pipe.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 from paredown_minimizer.image.config_write import configuration, dump
 from paredown_minimizer.image.layer_write import new_layers
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
-from paredown_minimizer.image.staging import refuse_existing, staged_file
+from paredown_minimizer.image.staging import staged_file
 from paredown_minimizer.image.tar_write import END, file_header, padding
 
 
@@ -29,12 +27,7 @@ def write_archive(
         ParedownError: it cannot be written, or a name in the tree means something else in a layer.
     """
     path, _, reference = location.partition(":")
-    final = Path(os.path.abspath(path))
-    refuse_existing(final, force=force)
-    with (
-        staged_file(final) as descriptor,
-        open(descriptor, "wb", closefd=False) as file,
-    ):
+    with staged_file(path, force=force) as file:
         stream_archive(image, file.write, reference, provenance, keep_layers=keep_layers)
 
 

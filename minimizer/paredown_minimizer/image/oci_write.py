@@ -20,7 +20,7 @@ from paredown_minimizer.image.docker_archive_write import manifest, with_tag
 from paredown_minimizer.image.layer_write import BLOCK_SIZE, NewLayer, new_layers
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
-from paredown_minimizer.image.staging import refuse_existing, staged_directory, staged_file
+from paredown_minimizer.image.staging import staged_directory, staged_file
 from paredown_minimizer.image.tar import BLOCK
 from paredown_minimizer.image.tar_write import END, file_header, padding
 
@@ -39,9 +39,7 @@ def write_oci_directory(
         ParedownError: it cannot be written, or a name in the tree means something else in a layer.
     """
     path, _, reference = location.partition(":")
-    final = Path(os.path.abspath(path))
-    refuse_existing(final, force=force)
-    with staged_directory(final) as new:
+    with staged_directory(path, force=force) as new:
         (new / _BLOBS).mkdir(parents=True)
         layers = new_layers(image, keep_layers=keep_layers)
         _write(image, layers, _DirectoryLayout(new), reference, provenance)
@@ -57,12 +55,7 @@ def write_oci_archive(
         ParedownError: it cannot be written, or a name in the tree means something else in a layer.
     """
     path, _, reference = location.partition(":")
-    final = Path(os.path.abspath(path))
-    refuse_existing(final, force=force)
-    with (
-        staged_file(final) as descriptor,
-        open(descriptor, "wb", closefd=False) as file,
-    ):
+    with staged_file(path, force=force) as file:
         layers = new_layers(image, keep_layers=keep_layers)
         _write(image, layers, _ArchiveLayout(file), reference, provenance)
         file.write(END)

@@ -14,34 +14,28 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from paredown_minimizer.image.model import is_below
 from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import decode_name, escape_name
 
 
-def refuse_existing(path: Path, *, force: bool) -> None:
-    """Raise UsageError where something would be overwritten without ``force``."""
-    if force or not os.path.lexists(path):
-        return
-    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
-        return
-    raise UsageError(
-        f"cannot write {escape_name(str(path))}: it exists", hint="--force overwrites it"
-    )
-
-
 @contextlib.contextmanager
-def staged_file(final: Path) -> Iterator[int]:
-    """Yield a descriptor of a new file that takes the name ``final`` when all went well.
+def staged_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield a new file to write, which takes the name ``path`` when all went well.
 
     Raises:
+        UsageError: something has that name, and not ``force``.
         ParedownError: it cannot be written, a full disk for one; nothing is left behind then.
     """
+    final = Path(os.path.abspath(path))
+    _refuse_existing(final, force=force)
     with _clear_errors(final):
         descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
         try:
-            yield descriptor
+            with open(descriptor, "wb", closefd=False) as file:
+                yield file
             os.fchmod(descriptor, 0o666 & ~_umask())
             os.fsync(descriptor)
             os.rename(name, final)
@@ -54,11 +48,13 @@ def staged_file(final: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def staged_directory(final: Path) -> Iterator[Path]:
-    """Yield a new directory that takes the name ``final`` when all went well; raises as above.
+def staged_directory(path: str, *, force: bool) -> Iterator[Path]:
+    """Yield a new directory that takes the name ``path`` when all went well; raises as above.
 
     What was there before goes once the new one stands.
     """
+    final = Path(os.path.abspath(path))
+    _refuse_existing(final, force=force)
     with _clear_errors(final):
         _refuse_mounts(final)
         stage = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -79,6 +75,17 @@ def staged_directory(final: Path) -> Iterator[Path]:
         finally:
             # shutil.rmtree calls itself for each level, and trees may be deeper than Python.
             _run("remove", stage, "rm", "-rf")
+
+
+def _refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise UsageError where something would be overwritten without ``force``."""
+    if force or not os.path.lexists(path):
+        return
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        return
+    raise UsageError(
+        f"cannot write {escape_name(str(path))}: it exists", hint="--force overwrites it"
+    )
 
 
 def _flush_directory(directory: Path) -> None:
