@@ -103,7 +103,8 @@ def run(
     exchange, log, results = place / "exchange", place / "console", place / "results"
     _pack(exchange, _script(command, env or {}, images), carried or {})
     arguments = [
-        *("nice", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("nice", "-n", "19"),
+        *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-serial", f"file:{log}", "-kernel", str(booted.image), *machine.arguments()),
         *("-append", _BOOT),
         *_disk("root", _tree_image("guest"), "snapshot=on"),
