@@ -83,20 +83,20 @@ class Paths:
         ``pids`` are processes to ask for mounts that are not known yet. Nothing is returned for a
         path of 4,096 bytes and more, which the kernel does not print.
         """
-        try:
-            name = decode_name(os.readlink(b"%d" % fd, dir_fd=_descriptors(os.getpid())))
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
+        name = _name(fd)
+        if name is None:
             return ()
         mount = self._mounts.get(status.mount)
-        deleted = name.endswith(DELETED)
-        if mount is not None and mount.root == mount.mount_point == "/" and not deleted:
-            return (FoundPath(name),)  # as nearly always: a container's root
-        if mount is None or not _holds(mount, name, certain=status.unique):
+        if mount is not None and mount.root == mount.mount_point == "/":
+            if not name.endswith(DELETED):
+                return (FoundPath(name),)  # as nearly always: a container's root
+        elif mount is None or not _holds(mount, name, certain=status.unique):
             mount = self._ask(fd, status, pids) or self._recall(fd, status, name)
+            if mount is None:
+                # Its namespace ended, perhaps after the name was read: now it is the mount's own.
+                name = _name(fd) or name
         root = self._roots.get(status.mount)
-        if not deleted:
+        if not name.endswith(DELETED):
             return (_place(mount, root, name),)
         return tuple(_place(mount, root, reading) for reading in _readings(name, status.links))
 
@@ -137,6 +137,16 @@ class Paths:
 def _descriptors(_process: int) -> int:
     """Return the open /proc/self/fd of this process: walking there takes as long as the rest."""
     return os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _name(fd: int) -> str | None:
+    """Return what /proc/self/fd shows; None of a path that is too long for the kernel to print."""
+    try:
+        return decode_name(os.readlink(b"%d" % fd, dir_fd=_descriptors(os.getpid())))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
 
 
 def _holds(mount: Mount, name: str, *, certain: bool) -> bool:
