@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
-
 from paredown_minimizer.image.model import Image, Tree
 from paredown_minimizer.image.slim import SlimImage
 from paredown_minimizer.keep import kept_paths
-from paredown_minimizer.packages.base import Inventory, PackageManager
 from paredown_minimizer.packages.registry import find_managers
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.plan import Plan
 
 
 def apply_plan(plan: Plan, image: Image) -> SlimImage:
-    """Return what ``plan`` leaves of ``image``.
+    """Return what ``plan`` leaves of ``image``, its package databases true to that.
 
     Raises:
         DamagedInputError: the plan is of another image.
@@ -28,20 +25,8 @@ def apply_plan(plan: Plan, image: Image) -> SlimImage:
         )
     managers = find_managers(image)
     inventory = managers.read(image)
-    return materialise(image, managers, inventory, kept_paths(plan, image, inventory))
-
-
-def materialise(
-    image: Image,
-    manager: PackageManager | None,
-    inventory: Inventory | None,
-    kept: AbstractSet[str],
-) -> SlimImage:
-    """Return ``image`` with the ``kept`` paths alone, and its package database true to them."""
-    if manager is None or inventory is None:
-        return SlimImage(image, kept, {})
-    files = kept - inventory.database
-    changes = manager.rewrite(image, inventory, files)
+    files = kept_paths(plan, image, inventory) - inventory.database
+    changes = managers.rewrite(image, inventory, files)
     gone = {path for path, content in changes.items() if content is None}
     replaced = {path: content for path, content in changes.items() if content is not None}
     return SlimImage(image, files | (inventory.database - gone), replaced)

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
+import rootfs
+
 HERE = Path(__file__).parent
 _AT_ONCE = 2
 _CI = os.environ.get("PAREDOWN_REQUIRE") == "all"
 _SECONDS = int(os.environ.get("PAREDOWN_FUZZ_SECONDS", "60" if _CI else "3"))
-_CACHE = Path(os.environ.get("PAREDOWN_CACHE", Path.home() / ".cache" / "paredown")) / "fuzz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +90,7 @@ def _kept(name: str, place: Path) -> bytes | None:
     for path in place.iterdir():
         if name == "control":
             return path.read_bytes()
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, _CACHE / f"{name}-{path.name}")
+        shutil.copy(path, rootfs.cache_directory("fuzz") / f"{name}-{path.name}")
         return path.read_bytes()
     return None
 
