@@ -150,6 +150,6 @@ def _find(listed: Iterable[ListedPaths], path: str) -> tuple[bool, str | None]:
 def _named_by(risks: Iterable[Risk]) -> Iterator[str]:
     named = list(risks)
     for risk in named[:_SHOWN]:
-        yield f"  risk: {escape_name(risk.named_by)} names {escape_name(risk.path)}"
+        yield f"  risk: {escape_name(risk.named_by)} names {escape_name(risk.path or '-')}"
     if len(named) > _SHOWN:
         yield f"  and {len(named) - _SHOWN} more names"

@@ -276,7 +276,7 @@ def _risks(review: Review) -> Iterator[str]:
     for package, risks in review.risks.items():
         named: dict[str, list[str]] = {}
         for risk in risks:
-            named.setdefault(risk.path, []).append(escape_name(risk.named_by))
+            named.setdefault(risk.path or "", []).append(escape_name(risk.named_by))
         for path, names in named.items():
             more = f", and {len(names) - _NAMED_BY:,} more" if len(names) > _NAMED_BY else ""
             rows.append(
@@ -320,7 +320,7 @@ def listing(review: Review) -> Iterator[str]:
             yield f"- path {escape_name(name)} {package_key}"
     for risk in review.plan.risks:
         yield (
-            f"! risk {escape_name(risk.path)} {escape_name(risk.package or '-')} "
+            f"! risk {escape_name(risk.path or '-')} {escape_name(risk.package or '-')} "
             f"{escape_name(risk.named_by)}"
         )
 

@@ -25,10 +25,44 @@ VERSION = 1
 
 Action = Literal["keep", "trim", "remove"]
 PathAction = Literal["keep", "remove"]
-Granularity = Literal["package", "file"]
+Granularity = Literal["package", "trim", "file"]
 EvidenceKind = Literal[
-    "traced", "root", "pinned", "linked", "interpreter", "symlink", "rule", "derived", "owned"
+    "traced",
+    "root",
+    "pinned",
+    "linked",
+    "interpreter",
+    "script",
+    "symlink",
+    "rule",
+    "derived",
+    "owned",
 ]
+Level = Literal["high", "medium", "low"]
+RiskReason = Literal[
+    "named",  # a kept, used file has its path as a string
+    "command",  # a kept, used text names it as a command
+    "pattern",  # a kept program can load it by a name that it makes at run time
+    "depends",  # a kept package Depends on its package
+    "recommends",
+    "configures",  # it is a configuration file of something that stays
+    "interpreter",  # it starts scripts that stay
+]
+SurfaceKind = Literal[
+    "executable",
+    "setuid",  # or setgid
+    "file-capability",
+    "shell",
+    "interpreter",
+    "package-manager",
+    "network-client",
+    "compiler",
+    "writable",  # by everybody, or by the user that the workload runs as
+    "living-off-the-land",  # GTFOBins lists it
+    "library",  # shared objects
+    "secret",  # by its name it looks like one
+]
+NeedKind = Literal["user", "port", "capability", "refused-capability", "syscall", "written"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -80,6 +114,8 @@ class PackageDecision:
     kept_bytes: int
     location: str | None = None
     handed: str | None = None
+    granularity: Granularity | None = None  # where the policy has one for this package
+    risk: Level | None = None  # of what of it goes
 
     @property
     def key(self) -> str:
@@ -99,11 +135,113 @@ class PathDecision:
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Risk:
-    """A path string in a kept, traced file that names something that goes."""
+    """Why something that goes may be missed: ``path``, or of ``package`` anything.
+
+    ``named_by`` is the path, or for depends and recommends the package's key, that says so.
+    """
 
     package: str | None
-    path: str
+    path: str | None
     named_by: str
+    level: Level = "low"
+    reason: RiskReason = "named"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """A pin of the policy, as it was applied."""
+
+    action: PathAction
+    target: str
+    reason: str
+    paths: int  # that it names
+    expires: str | None = None  # a date, 2027-01-31
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class LeftOut:
+    """What the policy says is no use of the image, and what would have stayed for it."""
+
+    session: str | None  # kind
+    exe: str | None  # pattern
+    reason: str
+    files: int  # that nothing else used
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class SurfaceCount:
+    """How many there are of one kind of the attack surface."""
+
+    kind: SurfaceKind
+    before: int
+    after: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Exposed:
+    """One path, or environment variable, of a kind of the attack surface that lists its members.
+
+    ``detail`` says more (the setuid's owner, the capability, the detector's rule), never a value.
+    """
+
+    kind: SurfaceKind
+    name: str
+    stays: bool
+    package: str | None = None
+    detail: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Need:
+    """What the runs needed of the kernel: the material for running the container with less."""
+
+    kind: NeedKind
+    value: str  # "33:33", "tcp 0.0.0.0:80", "CAP_CHOWN", "x86_64 openat", "/var/log"
+    exes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Unrecorded:
+    """What no conclusion can be drawn about, as at least one run did not record it."""
+
+    facet: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class TraceSession:
+    """One session of a run: a process tree of the container's own, or one from outside."""
+
+    run: int  # index into the plan's traces
+    kind: Literal["container", "injected", "command"]
+    exe: str | None = None  # the first program seen in it
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class CurvePoint:
+    """How many different paths were known after so many seconds of a run and those before it."""
+
+    run: int
+    seconds: int
+    files: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Profile:
+    """How completely the runs show what the application uses; counts are of the image's paths.
+
+    ``unseen`` estimates how many more paths runs like these would come to use; None where the runs
+    cannot tell, as a single one cannot. ``method`` names the estimator.
+    """
+
+    files: int
+    packages: int
+    once: int  # paths that one run alone used
+    twice: int
+    method: str | None = None
+    unseen: int | None = None
+    unseen_at_most: int | None = None  # upper end of its 95 % confidence interval
+    curve: tuple[CurvePoint, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -172,6 +310,9 @@ class TraceInput:
     verdict: Literal["complete", "partial"]
     reasons: tuple[str, ...]
     files: int
+    started: str | None = None  # UTC, 2026-01-31T12:00:00Z
+    recorder: str | None = None
+    image: str | None = None  # identity, where it was mapped from an earlier image by --rebase
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -206,6 +347,14 @@ class Plan:
     # Of what goes, the records that whoever asks which packages there are reads of all of them:
     # such a use needs no package, and is no miss.
     catalogue: tuple[ListedPaths, ...] = ()
+    profile: Profile | None = None
+    sessions: tuple[TraceSession, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    surface: tuple[SurfaceCount, ...] = ()
+    exposed: tuple[Exposed, ...] = ()
+    needs: tuple[Need, ...] = ()
+    unrecorded: tuple[Unrecorded, ...] = ()
 
     @functools.cached_property
     def id(self) -> str:
@@ -310,6 +459,8 @@ def _validate(data: Any, name: str) -> None:
 
 def _from_json(hint: Any, value: Any) -> Any:
     """The schema has been checked, so only the shape is mapped here."""
+    if value is not None and type(None) in typing.get_args(hint):
+        (hint,) = (each for each in typing.get_args(hint) if each is not type(None))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = _hints(hint)
         return hint(

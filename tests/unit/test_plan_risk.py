@@ -36,7 +36,9 @@ def root(tmp_path: Path) -> Path:
     return tree
 
 
-def _risks(root: Path, content: bytes, path: str = "/app/main") -> set[tuple[str | None, str]]:
+def _risks(
+    root: Path, content: bytes, path: str = "/app/main"
+) -> set[tuple[str | None, str | None]]:
     file = root / path.lstrip("/")
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
