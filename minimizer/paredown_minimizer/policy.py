@@ -1,45 +1,32 @@
-"""policy.yaml, version 1: what people decided, with their reasons.
-
-    version: 1
-    pins:
-      - keep: /usr/share/app/**
-        reason: loaded once a year
-      - remove: package:tzdata-legacy
-        reason: not ours
-    language_packages:
-      - manager: npm
-        path: /app/node_modules
-        reason: the build's tools are among them
-    unowned:
-      - path: /opt/tools
-        reason: nobody knows what of it is used
+"""What people decided about an image, with their reasons; policyfile.py reads it from policy.yaml.
 
 A pin that keeps is primary evidence. One that removes beats what is kept by default; where
 something used needs what it removes, the plan is refused rather than broken. Where two pins name
-the same path, keeping wins. What the other two name is decided like the system's packages, instead
-of staying as the application.
+the same path, keeping wins. What ``language_packages`` and ``unowned`` name is decided like the
+system's packages, instead of staying as the application.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+import fnmatch
 import glob
-import importlib.resources
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from paredown_minimizer.globs import expand
 from paredown_minimizer.image.model import Tree
 from paredown_minimizer.packages.base import Inventory
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Granularity
 
 _PACKAGE = "package:"
-_LIMIT = 1 << 20
-_DIGITS = 100
+
+
+def _line() -> int:
+    """Where an entry begins in its file: for messages, and no part of what it says."""
+    return dataclasses.field(default=0, compare=False, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,10 +34,9 @@ class Pin:
     """One decision of a person."""
 
     action: Literal["keep", "remove"]
-    # A path pattern, package:NAME, package:NAME:ARCHITECTURE, package:MANAGER:NAME of a language's,
-    # or package:KEY.
-    target: str
+    target: str  # a path pattern, or package: and what packages_named takes
     reason: str
+    line: int = _line()
 
     def paths(self, tree: Tree, inventory: Inventory) -> Iterator[str]:
         """Yield the paths that the pin names; of directories, all that is below them.
@@ -58,14 +44,9 @@ class Pin:
         Directories that a package lists are not its own: many list /usr/bin.
         """
         if self.target.startswith(_PACKAGE):
-            name = self.target[len(_PACKAGE) :]
-            for key, package in inventory.packages.items():
-                short = package.name
-                if package.location is not None:
-                    short = f"{package.manager}:{package.name}"
-                if name in (key, short):
-                    owned = sorted(inventory.owned[key])
-                    yield from (path for path in owned if not tree.leads_to_directory(path))
+            for key in packages_named(self.target[len(_PACKAGE) :], inventory):
+                owned = sorted(inventory.owned[key])
+                yield from (path for path in owned if not tree.leads_to_directory(path))
             return
         yield from named_paths(tree, self.target)
 
@@ -77,6 +58,17 @@ class HandOver:
     manager: str | None
     path: str | None  # a path pattern
     reason: str
+    line: int = _line()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PackageGranularity:
+    """How much of a used package stays, where that is not what the command line says for all."""
+
+    package: str  # as packages_named takes it
+    granularity: Granularity
+    reason: str
+    line: int = _line()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,8 +76,53 @@ class Policy:
     """What a policy file says."""
 
     pins: tuple[Pin, ...] = ()
+    granularities: tuple[PackageGranularity, ...] = ()
     language_packages: tuple[HandOver, ...] = ()
     unowned: tuple[HandOver, ...] = ()
+
+
+def granularities(policy: Policy, inventory: Inventory) -> dict[str, tuple[Granularity, str]]:
+    """Return, by package key, the granularity that ``policy`` names, and its reason.
+
+    The first entry that names a package counts.
+
+    Raises:
+        ParedownError: an entry names no package of the image.
+    """
+    found: dict[str, tuple[Granularity, str]] = {}
+    for entry in policy.granularities:
+        keys = packages_named(entry.package, inventory)
+        if not keys:
+            raise ParedownError(
+                f"cannot set the granularity of {escape_name(entry.package)}: "
+                "the image has no package of that name"
+            )
+        for key in keys:
+            found.setdefault(key, (entry.granularity, entry.reason))
+    return found
+
+
+def packages_named(target: str, inventory: Inventory) -> list[str]:
+    """Return the keys of the packages that ``target`` names, in the inventory's order.
+
+    A package is named by its key or by NAME, a language's by MANAGER:NAME; any of them may be a
+    pattern with ``*``, ``?`` and ``[]``. What is a package's very name stands for that one alone:
+    keys of languages' packages hold paths, which may hold anything.
+    """
+    names = {key: _names(key, inventory) for key in inventory.packages}
+    exact = [key for key, known in names.items() if target in known]
+    return exact or [
+        key
+        for key, known in names.items()
+        if any(fnmatch.fnmatchcase(name, target) for name in known)
+    ]
+
+
+def _names(key: str, inventory: Inventory) -> tuple[str, str]:
+    package = inventory.packages[key]
+    if package.location is None:
+        return key, package.name
+    return key, f"{package.manager}:{package.name}"
 
 
 def named_paths(tree: Tree, pattern: str) -> Iterator[str]:
@@ -94,111 +131,3 @@ def named_paths(tree: Tree, pattern: str) -> Iterator[str]:
         yield path
         if tree[tree.canonical(path)].type == "directory":
             yield from expand(tree, f"{glob.escape(path)}/**")
-
-
-def read_policy(path: Path) -> Policy:
-    """Read a policy file.
-
-    Raises:
-        ParedownError: unreadable, not YAML or not a policy; with line and JSON path.
-    """
-    what = f"cannot read policy {escape_name(str(path))}"
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ParedownError(f"{what}: not UTF-8") from error
-    except OSError as error:
-        raise ParedownError(f"{what}: {error.strerror}") from error
-    return parse_policy(text, what)
-
-
-def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
-    """Read a policy's text; ``what`` begins the messages. Raises as ``read_policy`` does."""
-    import yaml  # noqa: PLC0415 - 30 ms, for those who have a policy
-
-    if len(text) > _LIMIT:
-        raise ParedownError(f"{what}: longer than {_LIMIT} characters")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_bombs(node)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        cause = escape_name(" ".join(str(error).split()))
-        raise ParedownError(f"{what}: not YAML: {cause}") from error
-    _validate(data, node, what)
-    pins = [
-        Pin(action, pin[action], pin["reason"])
-        for pin in data.get("pins") or ()
-        for action in _actions(pin)
-    ]
-    return Policy(
-        tuple(pins),
-        _hand_overs(data.get("language_packages")),
-        _hand_overs(data.get("unowned")),
-    )
-
-
-def _hand_overs(entries: list[dict[str, str]] | None) -> tuple[HandOver, ...]:
-    return tuple(
-        HandOver(entry.get("manager"), entry.get("path"), entry["reason"])
-        for entry in entries or ()
-    )
-
-
-def _refuse_bombs(root: Any) -> None:
-    """Refuse what a few lines of YAML 1.1 unfold to without measure, merge keys and base 60."""
-    seen: set[int] = set()
-    pending = [root] if root is not None else []
-    while pending:
-        node = pending.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        line = f"line {node.start_mark.line + 1}"
-        if node.tag.endswith(":merge"):
-            raise ValueError(f"{line}: merge keys (<<) are not taken")
-        if node.tag.endswith((":int", ":float")) and len(node.value) > _DIGITS:
-            raise ValueError(f"{line}: a number of more than {_DIGITS} digits")
-        if isinstance(node.value, list):
-            for item in node.value:
-                pending += item if isinstance(item, tuple) else [item]
-
-
-def _actions(pin: dict[str, str]) -> list[Literal["keep", "remove"]]:
-    return ["keep"] if "keep" in pin else ["remove"]
-
-
-@functools.cache
-def _validator() -> Callable[[Any], Any]:
-    import fastjsonschema  # noqa: PLC0415
-
-    schema = importlib.resources.files("paredown_schemas") / "policy-1.schema.json"
-    validate: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
-    return validate
-
-
-def _validate(data: Any, node: Any, what: str) -> None:
-    import fastjsonschema  # noqa: PLC0415
-
-    try:
-        _validator()(data)
-    except fastjsonschema.JsonSchemaValueException as error:
-        name = str(error.name)
-        where = name.replace("data", "$", 1)
-        message = str(error.message).removeprefix(name).strip()
-        raise ParedownError(f"{what}: line {_line(node, error.path)}: {where} {message}") from error
-
-
-def _line(node: Any, path: list[Any]) -> int:
-    """Return the line of the YAML node that a JSON path leads to, or of its nearest parent."""
-    for step in path[1:]:
-        below = None
-        if node is not None and isinstance(node.value, list):
-            if isinstance(step, int) or step.isdecimal():
-                below = node.value[int(step)] if int(step) < len(node.value) else None
-            else:
-                below = next((v for k, v in node.value if k.value == step), None)
-        if below is None:
-            break
-        node = below
-    return 1 if node is None else node.start_mark.line + 1

@@ -12,7 +12,7 @@ from paredown_minimizer.decide import Decision, decide
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages.base import Inventory, Package
-from paredown_minimizer.policy import parse_policy
+from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.trace import File, Run, read_trace
 from traces import trace_records, write_trace
 

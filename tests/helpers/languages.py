@@ -14,7 +14,7 @@ from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.image.slim import Provenance
 from paredown_minimizer.image.source import write_image
 from paredown_minimizer.packages.registry import find_managers
-from paredown_minimizer.policy import parse_policy
+from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.plan import Plan, dump_plan, load_plan
 from paredown_schemas.trace import File
 

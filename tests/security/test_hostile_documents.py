@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from paredown_minimizer.policy import parse_policy
+from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import dump_plan, load_plan

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from decisions import decided, kept_files, make_tree
-from paredown_minimizer.policy import Pin, Policy, parse_policy, read_policy
+from paredown_minimizer.packages.base import Inventory, Package
+from paredown_minimizer.policy import Pin, Policy, granularities, packages_named
+from paredown_minimizer.policyfile import parse_policy, read_policy
 from paredown_schemas.errors import ParedownError
 from traces import use
 
@@ -74,10 +76,79 @@ def test_pin_that_names_nothing_is_refused(root: Path) -> None:
         _kept(root, "remove: 'package:sparee'")
 
 
+def test_pin_takes_a_pattern_of_packages(root: Path) -> None:
+    assert _kept(root, "keep: 'package:s*e'") == APPLICATION | CACHE | {"/usr/bin/spare"}
+
+
+def _inventory(*packages: Package) -> Inventory:
+    nothing: dict[str, frozenset[str]] = {}
+    keys = {package.key: package for package in packages}
+    return Inventory(keys, nothing, nothing, nothing, frozenset(), nothing)
+
+
+INVENTORY = _inventory(
+    Package("perl", "amd64", "1", "dpkg", "perl"),
+    Package("perl", "i386", "1", "dpkg", "perl"),
+    Package("perl-base", "amd64", "1", "dpkg", "perl"),
+    Package("ms", "", "1", "npm", "ms", location="/app/node_modules/ms"),
+    Package("odd", "", "1", "npm", "odd", location="/app/[ab]/odd"),
+    Package("odd", "", "1", "npm", "odd", location="/app/a/odd"),
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "keys"),
+    [
+        ("perl", ["perl:amd64", "perl:i386"]),
+        ("perl:i386", ["perl:i386"]),
+        ("perl*", ["perl:amd64", "perl:i386", "perl-base:amd64"]),
+        ("*:amd64", ["perl:amd64", "perl-base:amd64"]),
+        ("npm:ms", ["npm:ms@/app/node_modules/ms"]),
+        ("npm:*", [key for key in INVENTORY.packages if key.startswith("npm:")]),
+        ("npm:odd@/app/[ab]/odd", ["npm:odd@/app/[ab]/odd"]),  # a name before it is a pattern
+        ("ms", []),
+    ],
+)
+def test_packages_are_named_by_key_name_and_pattern(target: str, keys: list[str]) -> None:
+    assert packages_named(target, INVENTORY) == keys
+
+
+def _granularity(*entries: str) -> Policy:
+    text = "version: 1\ngranularity:\n"
+    return parse_policy(text + "".join(f"- {{{each}, reason: r}}\n" for each in entries))
+
+
+def test_granularity_of_packages_first_entry_counts() -> None:
+    policy = _granularity("package: perl-*, granularity: file", "package: p*, granularity: trim")
+    assert granularities(policy, INVENTORY) == {
+        "perl-base:amd64": ("file", "r"),
+        "perl:amd64": ("trim", "r"),
+        "perl:i386": ("trim", "r"),
+    }
+
+
+def test_granularity_of_no_package_is_refused() -> None:
+    with pytest.raises(ParedownError, match="granularity of pearl: the image has no package"):
+        granularities(_granularity("package: pearl, granularity: file"), INVENTORY)
+    with pytest.raises(ParedownError, match=r"line 3: \$\.granularity\[0\]\.granularity"):
+        _granularity("package: perl, granularity: files")
+
+
 def test_policy_is_read() -> None:
     text = "version: 1\npins:\n  - keep: /a/**\n    reason: why\n"
     assert parse_policy(text) == Policy((Pin("keep", "/a/**", "why"),))
     assert parse_policy("version: 1") == Policy()
+    assert parse_policy(f"\ufeff{text}".replace("\n", "\r\n")) == parse_policy(text)
+
+
+def test_entries_know_their_lines() -> None:
+    policy = parse_policy("version: 1\npins:\n\n- keep: /a\n  reason: r\n- {keep: /b, reason: r}")
+    assert [pin.line for pin in policy.pins] == [4, 6]
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(ParedownError, match="line 3: the key reason is there twice"):
+        parse_policy("version: 1\npins: [{keep: /a, reason: r,\n  reason: s}]")
 
 
 @pytest.mark.parametrize(

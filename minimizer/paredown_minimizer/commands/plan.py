@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.decide import decide  # noqa: PLC0415
     from paredown_minimizer.image.source import open_image  # noqa: PLC0415
     from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
-    from paredown_minimizer.policy import Policy, read_policy  # noqa: PLC0415
+    from paredown_minimizer.policy import Policy  # noqa: PLC0415
+    from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
     from paredown_schemas.plan import dump_plan  # noqa: PLC0415
 
     policy = read_policy(arguments.policy) if arguments.policy else Policy()

@@ -1,0 +1,181 @@
+"""policy.yaml, version 1: read, and every mistake told with its line and JSON path.
+
+The schema is policy-1.schema.json; docs/decisions.md shows a whole file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.resources
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from paredown_minimizer.policy import HandOver, PackageGranularity, Pin, Policy
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
+
+_LIMIT = 1 << 20
+_DIGITS = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Document:
+    """A policy's text, with where in it everything stands."""
+
+    data: dict[str, Any]
+    node: Any  # yaml's, of the whole
+
+    def entries(self, name: str) -> Iterator[tuple[dict[str, Any], int]]:
+        """Yield the entries of a list, each with its line."""
+        for number, entry in enumerate(self.data.get(name) or ()):
+            yield entry, self.line(name, number)
+
+    def line(self, *steps: str | int) -> int:
+        """Return the line of what ``steps`` lead to, or of its nearest parent; from 1."""
+        return line_of(self.node, steps)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        ParedownError: unreadable, not YAML or not a policy; with line and JSON path.
+    """
+    what = f"cannot read policy {escape_name(str(path))}"
+    return parse_policy(read_text(path, what), what)
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return a policy's text with its line ends; raises as ``read_policy`` does."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ParedownError(f"{what}: not UTF-8") from error
+    except OSError as error:
+        raise ParedownError(f"{what}: {error.strerror}") from error
+
+
+def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
+    """Read a policy's text; ``what`` begins the messages. Raises as ``read_policy`` does."""
+    document = parse_document(text, what)
+    return Policy(
+        pins=tuple(_pin(entry, line) for entry, line in document.entries("pins")),
+        granularities=tuple(
+            PackageGranularity(e["package"], e["granularity"], e["reason"], line=line)
+            for e, line in document.entries("granularity")
+        ),
+        language_packages=_hand_overs(document, "language_packages"),
+        unowned=_hand_overs(document, "unowned"),
+    )
+
+
+def parse_document(text: str, what: str) -> Document:
+    """Return a policy's text as data that the schema takes; raises as ``read_policy`` does."""
+    import yaml  # noqa: PLC0415 - 30 ms, for those who have a policy
+
+    if len(text) > _LIMIT:
+        raise ParedownError(f"{what}: longer than {_LIMIT} characters")
+    try:
+        node = yaml.compose(text, Loader=_loader())
+        _refuse_bombs(node)
+        data = yaml.load(text, Loader=_loader())  # noqa: S506 - a safe one
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        cause = escape_name(" ".join(str(error).split()))
+        raise ParedownError(f"{what}: not YAML: {cause}") from error
+    _validate(data, node, what)
+    return Document(data, node)
+
+
+def _pin(entry: dict[str, str], line: int) -> Pin:
+    action: Literal["keep", "remove"] = "keep" if "keep" in entry else "remove"
+    return Pin(action, entry[action], entry["reason"], line=line)
+
+
+def _hand_overs(document: Document, name: str) -> tuple[HandOver, ...]:
+    return tuple(
+        HandOver(entry.get("manager"), entry.get("path"), entry["reason"], line=line)
+        for entry, line in document.entries(name)
+    )
+
+
+@functools.cache
+def _loader() -> Any:
+    """Return a safe loader that leaves dates what they are in the file: texts."""
+    import yaml  # noqa: PLC0415
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
+            first: [each for each in resolvers if not each[0].endswith(":timestamp")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
+
+
+def _refuse_bombs(root: Any) -> None:
+    """Refuse what a few lines of YAML 1.1 unfold to without measure, merge keys and base 60.
+
+    And keys that are there twice: a reviewer may read the first, and a parser takes the last.
+    """
+    seen: set[int] = set()
+    pending = [root] if root is not None else []
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        line = f"line {node.start_mark.line + 1}"
+        if node.tag.endswith(":merge"):
+            raise ValueError(f"{line}: merge keys (<<) are not taken")
+        if node.tag.endswith((":int", ":float")) and len(node.value) > _DIGITS:
+            raise ValueError(f"{line}: a number of more than {_DIGITS} digits")
+        if isinstance(node.value, list):
+            keys: set[str] = set()
+            for item in node.value:
+                pending += item if isinstance(item, tuple) else [item]
+                if isinstance(item, tuple) and isinstance(item[0].value, str):
+                    key = item[0].value
+                    if key in keys:
+                        again = item[0].start_mark.line + 1
+                        raise ValueError(f"line {again}: the key {key} is there twice")
+                    keys.add(key)
+
+
+@functools.cache
+def _validator() -> Callable[[Any], Any]:
+    import fastjsonschema  # noqa: PLC0415
+
+    schema = importlib.resources.files("paredown_schemas") / "policy-1.schema.json"
+    validate: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
+    return validate
+
+
+def _validate(data: Any, node: Any, what: str) -> None:
+    import fastjsonschema  # noqa: PLC0415
+
+    try:
+        _validator()(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        name = str(error.name)
+        where = name.replace("data", "$", 1)
+        message = str(error.message).removeprefix(name).strip()
+        line = line_of(node, error.path[1:])
+        raise ParedownError(f"{what}: line {line}: {where} {message}") from error
+
+
+def line_of(node: Any, path: Iterable[str | int]) -> int:
+    """Return the line of the YAML node that a JSON path leads to, or of its nearest parent."""
+    for step in path:
+        below = None
+        if node is not None and isinstance(node.value, list):
+            if isinstance(step, int) or step.isdecimal():
+                below = node.value[int(step)] if int(step) < len(node.value) else None
+            else:
+                below = next((v for k, v in node.value if k.value == step), None)
+        if below is None:
+            break
+        node = below
+    return 1 if node is None else node.start_mark.line + 1
