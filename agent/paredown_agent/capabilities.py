@@ -1,19 +1,12 @@
-"""The capabilities that the agent has (capabilities(7)), by their names in the kernel."""
+"""The capabilities that the agent has (capabilities(7))."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-# include/uapi/linux/capability.h, in the order of their numbers.
-_NAMES = (
-    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"),
-    *("SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW"),
-    *("IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT"),
-    *("SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD"),
-    *("LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG"),
-    *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
-)
+from paredown_schemas.capabilities import capability_name
+
 # What includes another. The last two were split off CAP_SYS_ADMIN in Linux 5.8.
 _WIDER = {
     "CAP_DAC_READ_SEARCH": "CAP_DAC_OVERRIDE",
@@ -21,11 +14,6 @@ _WIDER = {
     "CAP_BPF": "CAP_SYS_ADMIN",
 }
 GRANT = "run as root, or grant it: docker run --cap-add"
-
-
-def capability_name(number: int) -> str:
-    """Return what the kernel calls the capability of a number; one that is new is "CAP_NUMBER"."""
-    return f"CAP_{_NAMES[number] if number < len(_NAMES) else number}"
 
 
 def effective(name: str) -> bool:

@@ -7,7 +7,6 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from paredown_agent.capabilities import capability_name
 from paredown_agent.recorder.base import Clock
 from paredown_agent.recorder.calls import LOOKUPS, architecture, call_name
 from paredown_agent.recorder.messages import (
@@ -20,6 +19,7 @@ from paredown_agent.recorder.messages import (
 )
 from paredown_agent.recorder.places import Places
 from paredown_agent.recorder.seen import Seen
+from paredown_schemas.capabilities import capability_name
 from paredown_schemas.trace import (
     Capability,
     Coverage,

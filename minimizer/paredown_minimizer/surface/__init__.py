@@ -1,0 +1,1 @@
+"""What of an image an intruder could use: the attack surface."""
