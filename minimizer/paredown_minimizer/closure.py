@@ -13,7 +13,7 @@ import collections
 import dataclasses
 import enum
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.contents import Contents
@@ -248,13 +248,13 @@ class Closure:
         return links
 
 
-def describe(evidence: Evidence) -> str:
-    """Return one piece of evidence as a person reads it."""
+def describe(evidence: Evidence, scenarios: Sequence[str] = ()) -> str:
+    """Return one piece of evidence as a person reads it; a traced path's with its ``scenarios``."""
     words = [f"{escape_name(evidence.path)}: {evidence.kind}"]
     if evidence.by:
         words.append(f"by {escape_name(evidence.by)}")
     if evidence.detail:
         words.append(f"({escape_name(evidence.detail)})")
-    if evidence.scenarios:
-        words.append(f"in {', '.join(map(escape_name, evidence.scenarios))}")
+    if scenarios:
+        words.append(f"in {', '.join(map(escape_name, scenarios))}")
     return " ".join(words)

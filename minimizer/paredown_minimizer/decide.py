@@ -21,6 +21,8 @@ from paredown_minimizer.planrecords import Settled
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.risk import find_risks
 from paredown_minimizer.rulebook import Rulebook, load_rules
+from paredown_minimizer.sessions import Sessions
+from paredown_minimizer.traces import in_order
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence, Granularity, Plan, Risk
@@ -50,6 +52,8 @@ def decide(
     Raises:
         ParedownError: the package database is malformed, or a pin removes what is used.
     """
+    runs = in_order(runs)
+    sessions = Sessions(runs)
     inventory = manager.read(image) if manager else NO_PACKAGES
     contents = Contents(image)
     facts = Facts(contents)
@@ -61,7 +65,7 @@ def decide(
     closure = Closure(contents, inventory, loader, rulebook, whole=whole, blocked=set(blocked))
     fate = Fate(image.tree, inventory, closure, rulebook, set(blocked), handed)
     try:
-        for evidence in traced.traced_evidence(runs, image):
+        for evidence in traced.traced_evidence(runs, image, sessions):
             if evidence.path not in inventory.database and evidence.path not in inventory.catalogue:
                 closure.hold(evidence.path, Reach.PRIMARY, evidence)
         for name, evidence in [*roots.roots(facts), *pinned.items()]:
@@ -74,7 +78,8 @@ def decide(
     kept = fate.settle()
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
     settled = Settled(image, inventory, closure, granularity, blocked, handed, kept, changes)
-    plan = _plan(settled, runs, find_risks(contents, inventory, _primary(closure), settled.removed))
+    risks = find_risks(contents, inventory, _primary(closure), settled.removed)
+    plan = _plan(settled, runs, sessions, risks)
     return Decision(plan, kept, (*inventory.warnings, *contents.warnings))
 
 
@@ -82,7 +87,9 @@ def _primary(closure: Closure) -> dict[str, Evidence]:
     return {p: e for p, e in closure.evidence.items() if closure.reach[p] == Reach.PRIMARY}
 
 
-def _plan(settled: Settled, runs: Sequence[Run], risks: tuple[Risk, ...]) -> Plan:
+def _plan(
+    settled: Settled, runs: Sequence[Run], sessions: Sessions, risks: tuple[Risk, ...]
+) -> Plan:
     image, inventory = settled.image, settled.inventory
     packages = planrecords.packages(settled)
     before, after = planrecords.totals(settled, packages)
@@ -104,6 +111,7 @@ def _plan(settled: Settled, runs: Sequence[Run], risks: tuple[Risk, ...]) -> Pla
         kept=tuple(planrecords.listed(inventory, planrecords.owned_files(settled))),
         removed=tuple(planrecords.listed(inventory, settled.removed)),
         catalogue=tuple(planrecords.listed(inventory, settled.removed & inventory.catalogue)),
+        sessions=sessions.all,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from paredown_minimizer.closure import describe
 from paredown_minimizer.image.model import is_below, parent
 from paredown_minimizer.review import PackageReview, review_plan
+from paredown_minimizer.runs import PlanRuns
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence, ListedPaths, Plan, Risk
@@ -50,9 +51,9 @@ def _path(plan: Plan, path: str) -> Iterator[str]:
         owned, owner = _find(plan.kept, path)
         yield f"{name} stays:" if owned or path in evidence else f"{name}: no package has it"
         if path in evidence:
-            yield from _chain(evidence, evidence[path])
+            yield from _chain(plan, evidence[path])
         elif owner:
-            yield from _chain(evidence, Evidence(path, "owned", owner))
+            yield from _chain(plan, Evidence(path, "owned", owner))
         else:
             yield "  if the image has it, it stays: with what it was made from, or the application"
         return
@@ -108,22 +109,27 @@ def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
         default = "  nothing used it; language packages stay unless the policy hands them over"
         yield default if review.by_default else "  beside what stays"
         return
-    yield from _chain({record.path: record for record in plan.evidence}, review.strongest)
+    runs = PlanRuns(plan)
+    if phrase := runs.of(*own).phrase:
+        yield f"  {phrase}"
+    yield from _chain(plan, review.strongest)
     others = [record for record in own if record != review.strongest]
     for record in others[:_SHOWN]:
-        yield f"  also {describe(record)}"
+        yield f"  also {describe(record, runs.scenarios(record))}"
     if len(others) > _SHOWN:
         yield f"  and {len(others) - _SHOWN} more"
 
 
-def _chain(evidence: dict[str, Evidence], start: Evidence) -> Iterator[str]:
+def _chain(plan: Plan, start: Evidence) -> Iterator[str]:
     """Follow what needs what up to where it begins; a package's chain goes on at what holds it."""
+    evidence = {record.path: record for record in plan.evidence}
+    runs = PlanRuns(plan)
     seen: set[str] = set()
     record: Evidence | None = start
     depth = 1
     while record is not None and record.path not in seen:
         seen.add(record.path)
-        yield f"{'  ' * depth}{describe(record)}"
+        yield f"{'  ' * depth}{describe(record, runs.scenarios(record))}"
         depth += 1
         if record.kind == "owned" and record.by:
             record = _holder(evidence.values(), record.by, seen)

@@ -338,6 +338,7 @@ def document(review: Review) -> dict[str, Any]:
         "before": _totals(plan.before),
         "after": _totals(plan.after),
         "traces": [_record(trace) for trace in plan.traces],
+        "sessions": [_record(session) for session in plan.sessions],
         "packages": [
             _package(package) for packages in review.packages.values() for package in packages
         ],

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Image, parent
+from paredown_minimizer.sessions import Sessions
+from paredown_minimizer.traces import started
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence, TraceInput
-from paredown_schemas.trace import File, Run, read_trace
+from paredown_schemas.ranges import fold
+from paredown_schemas.trace import How, Run
 
 # A file of an image does not change while it is used in these ways, so that its size and time
 # tell whether the trace is of this image.
 _UNCHANGED = ("exec", "library", "loader", "script", "interpreter")
 _SECOND = 1_000_000_000
 
-
-def read_runs(paths: Sequence[Path], *, accept_partial: bool) -> list[Run]:
-    """Read the runs of all trace files, each run once.
-
-    Raises:
-        DamagedInputError: a trace is damaged, or partial where that is not accepted.
-    """
-    runs: dict[str, Run] = {}
-    for path in paths:
-        trace = read_trace(path)
-        if trace.verdict == "partial" and not accept_partial:
-            raise DamagedInputError(
-                f"cannot plan from {escape_name(str(path))}: the trace is partial: "
-                + escape_name("; ".join(trace.reasons)),
-                hint="record again, or accept that something used may go: --accept-partial",
-            )
-        for run in trace.runs:
-            runs.setdefault(run.header.run, run)
-    return list(runs.values())
+_Use = tuple[How, str | None, int]  # how, by which program, in the session of which number
 
 
 def refuse_other_images(runs: Sequence[Run], image: Image) -> None:
@@ -82,40 +68,39 @@ def _changed(run: Run, image: Image) -> Iterator[str]:
 
 
 def trace_inputs(runs: Sequence[Run]) -> tuple[TraceInput, ...]:
-    """Return what the plan says about its traces."""
+    """Return what the plan says about its traces, in the order of ``runs``."""
     return tuple(
-        sorted(
-            (
-                TraceInput(
-                    run=run.header.run,
-                    scenario=run.header.scenario,
-                    verdict=run.verdict,
-                    reasons=run.reasons,
-                    files=len({file.path for file in run.files()}),
-                )
-                for run in runs
-            ),
-            key=lambda trace: trace.run,
+        TraceInput(
+            run=run.header.run,
+            scenario=run.header.scenario,
+            verdict=run.verdict,
+            reasons=run.reasons,
+            files=len({file.path for file in run.files()}),
+            started=f"{start:%Y-%m-%dT%H:%M:%SZ}" if (start := started(run)) else None,
+            recorder=run.header.recorder,
         )
+        for run in runs
     )
 
 
-def traced_evidence(runs: Sequence[Run], image: Image) -> list[Evidence]:
+def traced_evidence(runs: Sequence[Run], image: Image, sessions: Sessions) -> list[Evidence]:
     """Return the evidence of every path of the image that a run saw used, by path.
 
     A path without its beginning stands for every path that ends so. What a run created is not the
     image's; the directory that it was created in is: open(2) makes no directories.
     """
-    seen: dict[str, list[tuple[File, Run]]] = {}
-    made_in: dict[str, list[tuple[File, Run]]] = {}
+    seen: dict[str, set[_Use]] = collections.defaultdict(set)
+    made_in: dict[str, set[_Use]] = collections.defaultdict(set)
     endings = _Endings(image)
-    for run in runs:
+    for number, run in enumerate(runs):
+        numbers = sessions.numbers(number)
         for file in run.files():
+            use = (file.how, file.exe, numbers[file.session])
             for path in endings.of(file.path) if file.truncated else [file.path]:
                 if path in image.tree:
-                    seen.setdefault(path, []).append((file, run))
+                    seen[path].add(use)
                 else:
-                    made_in.setdefault(_directory(image, path), []).append((file, run))
+                    made_in[_directory(image, path)].add(use)
     traced = [_evidence(path, uses, None) for path, uses in sorted(seen.items())]
     return traced + [
         _evidence(path, uses, "a file was made in it") for path, uses in sorted(made_in.items())
@@ -129,14 +114,14 @@ def _directory(image: Image, path: str) -> str:
     return path
 
 
-def _evidence(path: str, uses: Sequence[tuple[File, Run]], detail: str | None) -> Evidence:
+def _evidence(path: str, uses: AbstractSet[_Use], detail: str | None) -> Evidence:
     return Evidence(
         path,
         "traced",
         detail=detail,
-        how=tuple(sorted({file.how for file, _ in uses})),
-        exes=tuple(sorted({file.exe for file, _ in uses if file.exe})),
-        scenarios=tuple(sorted({run.header.scenario for _, run in uses if run.header.scenario})),
+        how=tuple(sorted({how for how, _, _ in uses})),
+        exes=tuple(sorted({exe for _, exe, _ in uses if exe})),
+        seen=fold(number for _, _, number in uses),
     )
 
 

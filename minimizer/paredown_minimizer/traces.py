@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from paredown_schemas.errors import DamagedInputError
@@ -41,7 +42,21 @@ def unique_runs(runs: Sequence[Run]) -> list[Run]:
         other = best.get(run.header.run)
         if other is None or _worth(run) > _worth(other):
             best[run.header.run] = run
-    return sorted(best.values(), key=lambda run: (run.header.start, run.header.run))
+    return in_order(best.values())
+
+
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """Return ``runs`` by start, whatever the order in which they were read."""
+    return sorted(runs, key=lambda run: (run.header.start, run.header.run))
+
+
+def started(run: Run) -> dt.datetime | None:
+    """Return when a run began, in UTC and whole seconds; None where no calendar has that time."""
+    # Hostile numbers: a year beyond 9999 is no datetime.
+    try:
+        return dt.datetime.fromtimestamp(run.header.start // 10**9, dt.timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _worth(run: Run) -> tuple[bool, int]:

@@ -72,8 +72,8 @@ class Evidence:
     ``by`` is the path that needs it (linked, interpreter, symlink, rule, derived) or the package
     that stays whole (owned); following ``by`` from path to path ends at primary evidence (traced,
     root, pinned). ``detail`` says more: the soname, the rule's name, the image's entrypoint.
-    ``how``, ``exes`` and ``scenarios`` are of traced paths. ``package`` is the key of the package
-    that owns ``path``, if one does, so that diff and explain need no image.
+    ``how``, ``exes`` and ``seen`` are of traced paths. ``package`` is the key of the package that
+    owns ``path``, if one does, so that diff and explain need no image.
     """
 
     path: str
@@ -82,7 +82,7 @@ class Evidence:
     detail: str | None = None
     how: tuple[str, ...] = ()
     exes: tuple[str, ...] = ()
-    scenarios: tuple[str, ...] = ()
+    seen: str | None = None  # numbers of the plan's sessions, folded: "0-3,7"
     package: str | None = None
 
 
@@ -210,11 +210,15 @@ class Unrecorded:
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class TraceSession:
-    """One session of a run: a process tree of the container's own, or one from outside."""
+    """The sessions of a run that are of one kind and began with one program.
+
+    A session is a process tree of the container's own, or one from outside.
+    """
 
     run: int  # index into the plan's traces
     kind: Literal["container", "injected", "command"]
     exe: str | None = None  # the first program seen in it
+    count: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -326,7 +330,7 @@ class Totals:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A whole plan; every tuple is sorted."""
+    """A whole plan; every tuple is sorted, the traces by their start."""
 
     paredown: str
     image: str  # identity

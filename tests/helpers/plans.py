@@ -17,6 +17,7 @@ from paredown_schemas.plan import (
     Risk,
     Totals,
     TraceInput,
+    TraceSession,
     UnownedGroup,
 )
 
@@ -48,6 +49,7 @@ def example_plan(**changes: Any) -> Plan:
         before=Totals(5, 120, 183_100_000),
         after=Totals(3, 20, 28_300_000),
         traces=(TraceInput("0123456789abcdef", "load", "complete", (), 214),),
+        sessions=(TraceSession(0, "container", "/usr/sbin/nginx"),),
         packages=(
             package("bash", "remove", 0, 2, 7_163_904),
             package("libc6", "keep", 12, 12, 12_900_000),
@@ -77,7 +79,7 @@ def example_plan(**changes: Any) -> Plan:
                 "traced",
                 how=("exec", "read"),
                 exes=("/usr/sbin/nginx",),
-                scenarios=("load",),
+                seen="0",
                 package="nginx:amd64",
             ),
             Evidence(
@@ -85,7 +87,7 @@ def example_plan(**changes: Any) -> Plan:
                 "traced",
                 how=("read",),
                 exes=("/usr/sbin/nginx",),
-                scenarios=("load",),
+                seen="0",
                 package="nginx:amd64",
             ),
             Evidence(

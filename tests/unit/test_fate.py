@@ -46,6 +46,7 @@ def test_the_directory_in_which_a_file_was_made_stays(root: Path) -> None:
             detail="a file was made in it",
             how=("write",),
             exes=("/usr/bin/app",),
+            seen="0",
             package="web:all",
         )
         in decision.plan.evidence

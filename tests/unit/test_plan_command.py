@@ -12,6 +12,7 @@ from decisions import make_tree
 from fixture_types import MakeTrace
 from paredown_minimizer.cli import main
 from paredown_minimizer.image.directory import open_directory
+from paredown_minimizer.runs import PlanRuns
 from paredown_schemas.plan import read_plan
 from traces import use
 
@@ -43,7 +44,9 @@ def test_plan_is_written_once(
     assert _plan(tree, trace, "-o", str(output)) == 0
     plan = read_plan(output)
     assert plan.image == identity
-    assert plan.evidence[0].scenarios == ("load",)
+    assert PlanRuns(plan).scenarios(plan.evidence[0]) == ("load",)
+    assert plan.traces[0].started == "2023-11-14T22:13:20Z"
+    assert plan.traces[0].recorder == "fanotify"
     assert "Next: paredown diff" in capsys.readouterr().err
     assert _plan(tree, trace, "-o", str(output)) == 1  # nothing is overwritten
     assert _plan(tree, trace, "-o", str(output), "--force") == 0

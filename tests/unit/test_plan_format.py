@@ -17,6 +17,7 @@ from paredown_schemas import plan as codec
 from paredown_schemas.errors import DamagedInputError, ParedownError
 from paredown_schemas.names import decode_name
 from paredown_schemas.plan import Plan, dump_plan, load_plan, read_plan
+from paredown_schemas.ranges import fold
 from plans import example_plan
 
 _names = st.binary(min_size=1, max_size=20).filter(lambda raw: b"\0" not in raw).map(decode_name)
@@ -35,6 +36,8 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.none() | st.just("dir-sha256:" + "1" * 64)
     if name == "diff_id":
         return st.sampled_from(["sha256:" + "0" * 64, "sha256:" + "f" * 64])
+    if name == "seen":
+        return st.none() | st.sets(st.integers(0, 99), min_size=1).map(fold)
     if hint is bool:
         return st.booleans()
     if typing.get_origin(hint) is typing.Literal:

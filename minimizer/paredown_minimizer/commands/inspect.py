@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
-import datetime as dt
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from paredown_minimizer.needs import ids_of, need_facts, needs_json
 from paredown_minimizer.output import align, json_text, plural, write_output
 from paredown_minimizer.phases import phases, shown_path
+from paredown_minimizer.traces import started
 from paredown_schemas.names import escape_name
 from paredown_schemas.trace import Loss, Process, Run, Trace, read_trace
 
@@ -97,12 +97,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _start(run: Run) -> str:
-    # Hostile numbers: a year beyond 9999 is no datetime.
-    try:
-        start = dt.datetime.fromtimestamp(run.header.start // 10**9, dt.timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return "at an impossible time"
-    return start.strftime("%Y-%m-%d %H:%M:%S UTC")
+    start = started(run)
+    return f"{start:%Y-%m-%d %H:%M:%S} UTC" if start else "at an impossible time"
 
 
 def _seconds(run: Run) -> str:

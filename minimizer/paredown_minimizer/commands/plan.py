@@ -33,7 +33,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--trace",
         metavar="TRACE",
-        type=Path,
         action="extend",
         nargs="+",
         required=True,
@@ -63,10 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
     from paredown_minimizer.policy import Policy  # noqa: PLC0415
     from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
+    from paredown_minimizer.traces import read_runs  # noqa: PLC0415
     from paredown_schemas.plan import dump_plan  # noqa: PLC0415
 
     policy = read_policy(arguments.policy) if arguments.policy else Policy()
-    runs = traced.read_runs(arguments.trace, accept_partial=arguments.accept_partial)
+    runs = read_runs(arguments.trace, accept_partial=arguments.accept_partial)
     with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
         traced.refuse_other_images(runs, image)
         managers = find_managers(image)
