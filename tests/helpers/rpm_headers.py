@@ -24,6 +24,7 @@ TAGS = {
     "dirindexes": (1116, 4),
     "basenames": (1117, 8),
     "dirnames": (1118, 8),
+    "recommends": (5046, 8),
 }
 
 

@@ -22,7 +22,8 @@ Architecture: amd64
 Source: suite (1.0)
 Version: 1.0-2
 Pre-Depends: libc6 (>= 2.36)
-Depends: other | third:any (<< 3), tool-data
+Depends: virtual | third:any (<< 3), libx | other [amd64], tool-data, tool
+Recommends: purged-not, nothing
 Conffiles:
  /etc/tool.conf 0123456789abcdef0123456789abcdef
  /etc/old.conf 0123456789abcdef0123456789abcdef obsolete
@@ -47,6 +48,7 @@ Package: other
 Status: install ok installed
 Architecture: all
 Version: 3
+Provides: more, virtual (= 3)
 Conffiles:
  /etc/other.conf 0123456789abcdef0123456789abcdef
 Description: the last field is not Conffiles
@@ -151,7 +153,13 @@ def test_packages(image: DirectoryImage, inventory: DpkgInventory) -> None:
     ]
     tool = inventory.packages["tool:amd64"]
     assert (tool.version, tool.source, tool.manager) == ("1.0-2", "suite", "dpkg")
-    assert tool.depends == ("libc6", "other", "third", "tool-data")
+    assert inventory.depends == {
+        "tool:amd64": (
+            frozenset({"other:all"}),
+            frozenset({"libx:amd64", "libx:i386", "other:all"}),
+        )
+    }
+    assert inventory.recommends == {"tool:amd64": (frozenset({"purged-not:amd64"}),)}
 
 
 def test_owners_through_merged_usr_and_architectures(inventory: DpkgInventory) -> None:

@@ -56,12 +56,15 @@ def inventory(tree: Tree, packages: Mapping[str, tuple[list[str], list[str]]]) -
     """Return an inventory of packages that list paths and depend on packages."""
     listed = {f"{name}:x": paths for name, (paths, _) in packages.items()}
     owned = owned_paths(tree, listed, frozenset())
-    known = {
-        f"{name}:x": Package(name, "x", "1", "test", name, tuple(depends))
-        for name, (_, depends) in packages.items()
+    known = {f"{name}:x": Package(name, "x", "1", "test", name) for name in packages}
+    depends = {
+        f"{name}:x": tuple(frozenset(f"{one}:x" for one in any_of.split("|")) for any_of in wanted)
+        for name, (_, wanted) in packages.items()
     }
     unlisted = frozenset({"unknown:x"} & known.keys())
-    return Inventory(known, owned, owners_of(owned), {}, frozenset(), {}, unlisted=unlisted)
+    return Inventory(
+        known, owned, owners_of(owned), {}, frozenset(), {}, unlisted=unlisted, depends=depends
+    )
 
 
 def test_left_is_what_a_file_is_left_of_and_what_stands_for_it(tree: Tree) -> None:
@@ -74,6 +77,7 @@ def test_left_is_what_a_file_is_left_of_and_what_stands_for_it(tree: Tree) -> No
             "meta-of-meta": ([], ["meta"]),
             "meta-of-gone": ([], ["a", "b"]),
             "meta-of-none": ([], []),
+            "meta-of-either": ([], ["b|a", "unknown"]),
             "directories": (["/", "/d", "/to-d"], ["a"]),
             "more-directories": (["/d", "/lib"], []),
             "round-1": ([], ["round-2"]),
@@ -82,7 +86,7 @@ def test_left_is_what_a_file_is_left_of_and_what_stands_for_it(tree: Tree) -> No
         },
     )
     left = {key[:-2] for key in packages_left(tree, known, {"/", "/a", "/d", "/to-d"})}
-    metapackages = {"meta", "meta-of-meta", "meta-of-none"}
+    metapackages = {"meta", "meta-of-meta", "meta-of-none", "meta-of-either"}
     assert left == {"a", "directories", "unknown", *metapackages}
 
 

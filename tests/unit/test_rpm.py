@@ -61,12 +61,13 @@ TOOL = package(
     epoch=[3],
     source="suite-1-2.src.rpm",
     requires=["libx.so.1()(64bit)", "/bin/other", "rpmlib(FileDigests)", "tool"],
+    recommends=["meta", "(none if tool)"],
     provides=["tool"],
 )
 LIBX = package("libx", ["/lib64/libx.so.1"], provides=["libx", "libx.so.1()(64bit)"])
 OTHER = package("other", ["/usr/bin/other", "/usr/bin/shared"], arch="noarch")
 GLIBC = package("glibc", ["/usr/lib64"])
-META = package("meta", requires=["tool"])
+META = package("meta", requires=["tool"], provides=["meta"])
 HEADERS = (TOOL, KEY, LIBX, OTHER, GLIBC, META)
 
 
@@ -91,7 +92,8 @@ def states(blob: bytes) -> dict[str, int]:
 def test_packages(root: Path) -> None:
     with contextlib.closing(DirectoryImage(root)) as image:
         assert isinstance(find_manager(image), Rpm)
-        packages = Rpm().read(image).packages
+        inventory = Rpm().read(image)
+    packages = inventory.packages
     assert sorted(packages) == [
         "glibc:x86_64",
         "libx:x86_64",
@@ -101,9 +103,12 @@ def test_packages(root: Path) -> None:
     ]
     tool = packages["tool:x86_64"]
     assert (tool.version, tool.source, tool.manager) == ("3:1-2", "suite", "rpm")
-    assert tool.depends == ("libx", "other")
-    assert packages["meta:x86_64"].depends == ("tool",)
     assert (packages["libx:x86_64"].version, packages["libx:x86_64"].source) == ("1-2", "libx")
+    assert inventory.depends == {
+        "tool:x86_64": (frozenset({"libx:x86_64"}), frozenset({"other:noarch"})),
+        "meta:x86_64": (frozenset({"tool:x86_64"}),),
+    }
+    assert inventory.recommends == {"tool:x86_64": (frozenset({"meta:x86_64"}),)}
 
 
 def test_what_was_not_installed_or_replaced_is_not_owned(root: Path) -> None:

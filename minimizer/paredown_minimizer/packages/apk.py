@@ -17,6 +17,7 @@ from paredown_minimizer.packages.apk_scripts import keep_scripts
 from paredown_minimizer.packages.base import Inventory, Package
 from paredown_minimizer.packages.derived import Derivation
 from paredown_minimizer.packages.ownership import locator, owned_paths, owners_of, packages_left
+from paredown_minimizer.packages.relations import providers_of, satisfied
 from paredown_minimizer.packages.texts import LIMIT, changes, text_of
 
 _SCRIPTS = ("scripts.tar", "scripts.tar.gz")
@@ -36,11 +37,11 @@ class Apk:
         tree = image.tree
         locate = locator(tree)
         records = [record for place in databases(tree) for record in _installed(image, place)]
-        providers = {name: record.fields["P"] for record in records for name in record.provides}
         listed: dict[str, set[str]] = {}
         for record in records:
             listed.setdefault(record.key, set()).update(map(locate, record.paths))
-        packages = {record.key: _package(record, providers) for record in records}
+        packages = {record.key: _package(record) for record in records}
+        providers = providers_of({record.key: record.provides for record in records})
         database = frozenset(records_of_manager(tree))
         owned = owned_paths(tree, listed, database)
         owners = owners_of(owned)
@@ -51,6 +52,7 @@ class Apk:
             conffiles={key: _protected(tree, paths) for key, paths in owned.items()},
             database=database,
             derived=Derivation(image, packages, owners, database, MAKERS).paths({}),
+            depends=satisfied({record.key: _depends(record) for record in records}, providers),
         )
 
     def rewrite(
@@ -89,17 +91,19 @@ def _installed(image: Image, place: str) -> list[formats.Record]:
     return formats.parse_installed(text_of(image, path), path)
 
 
-def _package(record: formats.Record, providers: Mapping[str, str]) -> Package:
+def _package(record: formats.Record) -> Package:
     fields = record.fields
-    depends = formats.dependency_names(fields.get("D", ""))
     return Package(
         name=fields["P"],
         architecture=fields.get("A", ""),
         version=fields.get("V", ""),
         manager=Apk.name,
         source=fields.get("o") or fields["P"],
-        depends=tuple(sorted({providers.get(name, name) for name in depends})),
     )
+
+
+def _depends(record: formats.Record) -> list[list[str]]:
+    return [[name] for name in formats.dependency_names(record.fields.get("D", ""))]
 
 
 def _protected(tree: Tree, paths: AbstractSet[str]) -> frozenset[str]:

@@ -24,7 +24,6 @@ class Package:
     version: str
     manager: str  # "dpkg", "apk"
     source: str  # source package's name, the own name if it has none
-    depends: tuple[str, ...] = ()  # names that Depends and Pre-Depends mention, for risk only
     location: str | None = None  # where a language's package lies; None for the system's
 
     @property
@@ -69,6 +68,10 @@ class Inventory:
     catalogue: frozenset[str] = _field(frozenset)
     # By package key: the packages without which this one does not start; their records stay.
     needs: Mapping[str, frozenset[str]] = _field()
+    # By package key, what it says that it depends on, and what it recommends: for each relation
+    # the installed packages that satisfy it, one of which is enough; see relations.py.
+    depends: Mapping[str, tuple[frozenset[str], ...]] = _field()
+    recommends: Mapping[str, tuple[frozenset[str], ...]] = _field()
     warnings: tuple[str, ...] = _field(tuple)  # what could not be read, in words for the user
 
 

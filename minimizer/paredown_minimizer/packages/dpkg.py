@@ -24,6 +24,7 @@ from paredown_minimizer.packages.dpkg_files import (
 )
 from paredown_minimizer.packages.dpkg_rewrite import rewrite_database
 from paredown_minimizer.packages.ownership import locator, owned_paths, owners_of
+from paredown_minimizer.packages.relations import providers_of, satisfied
 from paredown_minimizer.packages.texts import lines_of, text_of
 
 # dpkg(1), package states: not-installed has no files, config-files has conffiles alone.
@@ -52,6 +53,7 @@ class Dpkg:
         """Read the database; see ``PackageManager.read``."""
         locate = _locator(image)
         packages: dict[str, Package] = {}
+        stanzas: dict[str, formats.Stanza] = {}
         listed: dict[str, set[str]] = {}
         conffiles: dict[str, set[str]] = {}
         unlisted: set[str] = set()
@@ -62,11 +64,13 @@ class Dpkg:
             known = {locate(name, path) for path in paths or ()} | own
             listed[stanza.key] = listed.get(stanza.key, set()) | known
             packages.setdefault(stanza.key, _package(stanza))
+            stanzas.setdefault(stanza.key, stanza)
             if paths is None:
                 unlisted.add(stanza.key)
         database = frozenset(path for path in image.tree if is_below(path, ROOT))
         owned = owned_paths(image.tree, listed, database)
         owners = owners_of(owned)
+        providers = providers_of({key: stanza.provides for key, stanza in stanzas.items()})
         return DpkgInventory(
             packages=packages,
             owned=owned,
@@ -75,6 +79,8 @@ class Dpkg:
             database=database,
             derived=derived_paths(image, packages, owners, database),
             unlisted=frozenset(key for key in unlisted if not owned[key]),
+            depends=satisfied(_relations(stanzas, "Pre-Depends", "Depends"), providers),
+            recommends=satisfied(_relations(stanzas, "Recommends"), providers),
             locate=locate,
         )
 
@@ -95,8 +101,11 @@ def _package(stanza: formats.Stanza) -> Package:
         manager=Dpkg.name,
         # "Source: glibc (2.36-9)" where the versions differ.
         source=fields.get("Source", fields["Package"]).partition(" ")[0],
-        depends=stanza.depends,
     )
+
+
+def _relations(stanzas: Mapping[str, formats.Stanza], *fields: str) -> dict[str, list[list[str]]]:
+    return {key: stanza.relations(*fields) for key, stanza in stanzas.items()}
 
 
 def _of_status(image: Image) -> Iterator[tuple[formats.Stanza, list[str]]]:

@@ -15,8 +15,8 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
 _FIELD = re.compile(r"^([!-,./-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t].*)*)$", re.MULTILINE)
-# Names in relation fields: "libc6 (>= 2.36), default-mta | mail-transport-agent".
-_RELATION = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]*)")
+# The name in "libc6 (>= 2.36)" or "python3:any", as relation fields have it.
+_RELATION = re.compile(r"\s*([a-z0-9][a-z0-9+.-]*)")
 # What may stand before a conffile's path, and what may stand behind it, from the end.
 _CONFFILE_FLAG = re.compile(r" ?(?:[a-z-]+ )?(?=/)")
 _CONFFILE_MARKS = (" obsolete", " remove-on-upgrade")
@@ -48,11 +48,22 @@ class Stanza:
         lines = self.fields.get("Conffiles", "").split("\n")
         return [path for line in lines if (path := conffile_path(line))]
 
+    def relations(self, *names: str) -> list[list[str]]:
+        """Return the relations in some fields: of each the packages of which one is enough.
+
+        deb-control(5): "default-mta | mail-transport-agent, libc6 (>= 2.36)".
+        """
+        texts = [text for name in names for text in self.fields.get(name, "").split(",")]
+        return [
+            [match[1] for one in text.split("|") if (match := _RELATION.match(one))]
+            for text in texts
+        ]
+
     @property
-    def depends(self) -> tuple[str, ...]:
-        """Return the names in Depends and Pre-Depends, sorted."""
-        relations = (self.fields.get(name, "") for name in ("Depends", "Pre-Depends"))
-        return tuple(sorted({name for text in relations for name in _RELATION.findall(text)}))
+    def provides(self) -> set[str]:
+        """Return its name and those that it provides."""
+        virtual = (name for names in self.relations("Provides") for name in names)
+        return {self.fields["Package"], *virtual}
 
 
 def parse_stanzas(text: str, name: str) -> list[Stanza]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Tree, join, parent
-from paredown_minimizer.packages.base import Inventory, Package
+from paredown_minimizer.packages.base import Inventory
 
 # What merging /usr moved (Debian's usrmerge, Alpine's and Fedora's UsrMove).
 _MERGED = re.compile(r"(/usr)?(/(?:s?bin|lib(?:32|64|x32)?)/.+)", re.DOTALL)
@@ -77,25 +77,34 @@ def packages_left(tree: Tree, inventory: Inventory, kept: AbstractSet[str]) -> s
     nothing but its directories and the packages that it depends on, and left while they all are.
     """
     left = set(inventory.unlisted)
-    empty: list[Package] = []
+    empty: list[str] = []
     for key, paths in inventory.owned.items():
         files = [path for path in paths if not tree.leads_to_directory(path)]
         if not kept.isdisjoint(files):
             left.add(key)
         elif not files and kept >= paths and key not in left:
-            empty.append(inventory.packages[key])
-    names = {inventory.packages[key].name for key in left}
-    missing = {package.key: set(package.depends) - names for package in empty}
-    waiting: dict[str, list[Package]] = {}
-    for package in empty:
-        for name in missing[package.key]:
-            waiting.setdefault(name, []).append(package)
-    ready = [package for package in empty if not missing[package.key]]
+            empty.append(key)
+    return left | _standing(empty, inventory, left)
+
+
+def _standing(
+    empty: Iterable[str], inventory: Inventory, left: AbstractSet[str]
+) -> AbstractSet[str]:
+    """Return those of ``empty`` of which ``left``, or others of them, satisfy every relation."""
+    missing: dict[str, set[frozenset[str]]] = {}
+    waiting: dict[str, list[tuple[str, frozenset[str]]]] = {}
+    for key in empty:
+        wanted = {group for group in inventory.depends.get(key, ()) if left.isdisjoint(group)}
+        missing[key] = wanted
+        for group in wanted:
+            for other in group:
+                waiting.setdefault(other, []).append((key, group))
+    standing: set[str] = set()
+    ready = [key for key, wanted in missing.items() if not wanted]
     while ready:
-        package = ready.pop()
-        left.add(package.key)
-        for other in waiting.pop(package.name, ()):
-            missing[other.key].discard(package.name)
-            if not missing[other.key]:
-                ready.append(other)
-    return left
+        standing.add(found := ready.pop())
+        for key, group in waiting.pop(found, ()):
+            if group in missing[key]:
+                missing[key].remove(group)
+                ready += [] if missing[key] else [key]
+    return standing

@@ -8,13 +8,14 @@ was signed, with the others marked as not installed, as rpm itself does for ``--
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages import rpm_header
 from paredown_minimizer.packages.base import Inventory, Package
 from paredown_minimizer.packages.ownership import locator, owned_paths, owners_of, packages_left
+from paredown_minimizer.packages.relations import Relations, providers_of, satisfied
 from paredown_minimizer.packages.rpm_database import (
     database_paths,
     find_databases,
@@ -58,7 +59,8 @@ class Rpm:
         database = database_paths(image)
         owned = owned_paths(image.tree, listed, database)
         owners = owners_of(owned)
-        packages = _described(headers, keys, lambda path: owners.get(locate(path), ()))
+        packages = {keys[number]: _package(keys[number], h) for number, h in headers.items()}
+        relate = _relations(headers, keys, lambda path: owners.get(locate(path), frozenset()))
         return Inventory(
             packages=packages,
             owned=owned,
@@ -66,6 +68,8 @@ class Rpm:
             conffiles=owned_paths(image.tree, conffiles, database),
             database=database,
             derived=derived_paths(image, packages, owners, database),
+            depends=relate(rpm_header.REQUIRENAME),
+            recommends=relate(rpm_header.RECOMMENDNAME),
         )
 
     def rewrite(
@@ -115,39 +119,37 @@ def _keys(headers: Mapping[int, Header]) -> dict[int, str]:
     return keys
 
 
-def _described(
+def _package(key: str, header: Header) -> Package:
+    return Package(
+        name=key.rpartition(":")[0],
+        architecture=header.architecture,
+        version=header.version,
+        manager=Rpm.name,
+        source=header.source,
+    )
+
+
+def _relations(
     headers: Mapping[int, Header],
     keys: Mapping[int, str],
-    owners: Callable[[str], Iterable[str]],
-) -> dict[str, Package]:
-    names = {key: key.rpartition(":")[0] for key in keys.values()}
-    providers: dict[str, set[str]] = {}
-    for number, header in headers.items():
-        for capability in header.strings(rpm_header.PROVIDENAME):
-            providers.setdefault(capability, set()).add(names[keys[number]])
+    owners: Callable[[str], frozenset[str]],
+) -> Callable[[int], dict[str, Relations]]:
+    """Return what tells by tag which packages have what the headers ask for.
 
-    def provide(capability: str) -> Iterable[str]:
-        if capability.startswith("/"):
-            return (names[key] for key in owners(capability))
-        return providers.get(capability, ())
-
-    return {
-        keys[number]: Package(
-            name=names[keys[number]],
-            architecture=header.architecture,
-            version=header.version,
-            manager=Rpm.name,
-            source=header.source,
-            depends=_depends(names[keys[number]], header, provide),
-        )
-        for number, header in headers.items()
+    They ask for capabilities: sonames, files and other names. Boolean ones, "(a if b)", name none.
+    """
+    names = {
+        keys[number]: header.strings(rpm_header.PROVIDENAME) for number, header in headers.items()
     }
+    providers = providers_of(names)
 
+    def relate(tag: int) -> dict[str, Relations]:
+        asked = {keys[number]: header.strings(tag) for number, header in headers.items()}
+        files = {name for own in asked.values() for name in own if name.startswith("/")}
+        having = {**providers, **{name: owners(name) for name in files}}
+        return satisfied({key: [[name] for name in own] for key, own in asked.items()}, having)
 
-def _depends(name: str, header: Header, provide: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
-    """Return the packages that have what a header asks for: sonames, files, other capabilities."""
-    wanted = header.strings(rpm_header.REQUIRENAME)
-    return tuple(sorted({other for capability in wanted for other in provide(capability)} - {name}))
+    return relate
 
 
 def _without(header: Header, locate: Callable[[str], str], going: AbstractSet[str]) -> bytes:
