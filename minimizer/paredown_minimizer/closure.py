@@ -23,6 +23,7 @@ from paredown_minimizer.image.model import join, parent
 from paredown_minimizer.loader import Context, Loader
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.rulebook import Rulebook
+from paredown_minimizer.yielding import Yielding
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence
 
@@ -62,6 +63,7 @@ class Closure:
         *,
         whole: bool,
         blocked: AbstractSet[str] = frozenset(),
+        yielding: Yielding | None = None,
     ) -> None:
         """Begin with nothing; ``whole``: used packages stay whole; ``blocked``: pins remove it."""
         self.evidence: dict[str, Evidence] = {}
@@ -75,20 +77,25 @@ class Closure:
         self._rulebook = rulebook
         self._whole = whole
         self._blocked = blocked
+        self.yielding = yielding or Yielding({})
         self._queue: collections.deque[tuple[str, Context | None]] = collections.deque()
         self._linked: set[tuple[str, Context]] = set()
 
     def hold(self, name: str, reach: Reach, kind: Evidence) -> bool:
-        """Hold what ``name`` leads to, with the links passed on the way; False if nothing is there.
+        """Hold what ``name`` leads to, with the links passed on the way.
 
-        ``kind`` is the evidence, its path still to be resolved.
+        ``kind`` is the evidence, its path still to be resolved. Returns False if nothing is there,
+        or the policy lets it go.
         """
         resolved = self._tree.resolve(name, follow_last=False)
         if resolved is None:
             return False
+        evidence = dataclasses.replace(kind, path=resolved.path)
+        if self.yielding.gives_way(evidence):
+            return False
         for link in resolved.links:
             self._add(link, Reach.ALONE, Evidence(link, "symlink", resolved.path, "on its way"))
-        self._add(resolved.path, reach, dataclasses.replace(kind, path=resolved.path))
+        self._add(resolved.path, reach, evidence)
         return True
 
     def hold_by_rules(self) -> None:

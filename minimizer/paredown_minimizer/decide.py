@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import paredown_schemas
 from paredown_minimizer import planrecords, roots, traced, unowned
-from paredown_minimizer.closure import BlockedError, Closure, Reach, describe
+from paredown_minimizer.closure import BlockedError, Closure, Reach
 from paredown_minimizer.contents import Contents
 from paredown_minimizer.facts import Facts
 from paredown_minimizer.fate import Fate
 from paredown_minimizer.handed import hand_over
-from paredown_minimizer.image.model import Image, Tree
+from paredown_minimizer.image.model import Image
 from paredown_minimizer.loader import Loader
-from paredown_minimizer.packages.base import Inventory, PackageManager
+from paredown_minimizer.packages.base import PackageManager
 from paredown_minimizer.packages.combined import NO_PACKAGES
+from paredown_minimizer.pins import apply_pins, pin_records, refusal
 from paredown_minimizer.planrecords import Settled
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.risk import find_risks
 from paredown_minimizer.rulebook import Rulebook, load_rules
 from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.traces import in_order
-from paredown_schemas.errors import ParedownError
-from paredown_schemas.names import escape_name
+from paredown_minimizer.yielding import Yielding
 from paredown_schemas.plan import Evidence, Granularity, Plan, Risk
 from paredown_schemas.trace import Run
 
@@ -59,27 +59,40 @@ def decide(
     facts = Facts(contents)
     loader = Loader(contents, facts.environment.get("LD_LIBRARY_PATH", ""))
     rulebook = Rulebook(load_rules(), facts, loader)
-    pinned, blocked = _pins(policy, image.tree, inventory)
+    seen = traced.traced_evidence(runs, image, sessions)
+    programs = [elf for each in seen if (elf := contents.elf(each.path))]
+    pinned = apply_pins(policy, image.tree, inventory, rulebook, programs)
+    blocked, yielding = pinned.removed, Yielding(pinned.rules)
     handed = hand_over(policy, image.tree, inventory)
     whole = granularity == "package"
-    closure = Closure(contents, inventory, loader, rulebook, whole=whole, blocked=set(blocked))
+    closure = Closure(
+        contents,
+        inventory,
+        loader,
+        rulebook,
+        whole=whole,
+        blocked=set(blocked),
+        yielding=yielding,
+    )
     fate = Fate(image.tree, inventory, closure, rulebook, set(blocked), handed)
     try:
-        for evidence in traced.traced_evidence(runs, image, sessions):
+        for evidence in seen:
             if evidence.path not in inventory.database and evidence.path not in inventory.catalogue:
                 closure.hold(evidence.path, Reach.PRIMARY, evidence)
-        for name, evidence in [*roots.roots(facts), *pinned.items()]:
+        for name, evidence in [*roots.roots(facts), *pinned.evidence.items()]:
             closure.hold(name, Reach.PRIMARY, evidence)
         closure.hold_by_rules()
         closure.run()
     except BlockedError as error:
-        raise _refused(error, blocked) from error
+        raise refusal(error, blocked) from error
     fate.hold_application()
     kept = fate.settle()
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
     settled = Settled(image, inventory, closure, granularity, blocked, handed, kept, changes)
     risks = find_risks(contents, inventory, _primary(closure), settled.removed)
     plan = _plan(settled, runs, sessions, risks)
+    gave_way = tuple(yielding.told(kept))
+    plan = dataclasses.replace(plan, pins=pin_records(policy, pinned, gave_way), gave_way=gave_way)
     return Decision(plan, kept, (*inventory.warnings, *contents.warnings))
 
 
@@ -112,36 +125,4 @@ def _plan(
         removed=tuple(planrecords.listed(inventory, settled.removed)),
         catalogue=tuple(planrecords.listed(inventory, settled.removed & inventory.catalogue)),
         sessions=sessions.all,
-    )
-
-
-def _pins(
-    policy: Policy, tree: Tree, inventory: Inventory
-) -> tuple[dict[str, Evidence], dict[str, str]]:
-    """Return the evidence of what pins keep, and the reasons of what pins remove."""
-    pinned: dict[str, Evidence] = {}
-    blocked: dict[str, str] = {}
-    for pin in policy.pins:
-        paths = set(pin.paths(tree, inventory)) - inventory.database
-        if not paths:
-            raise ParedownError(
-                f"cannot apply pin {escape_name(pin.target)}: the image has nothing of that name"
-            )
-        for path in sorted(paths):
-            if pin.action == "keep":
-                pinned.setdefault(path, Evidence("", "pinned", None, pin.reason))
-            else:
-                blocked.setdefault(tree.canonical(path), pin.reason)
-    for path in pinned:
-        blocked.pop(tree.canonical(path), None)
-    return pinned, blocked
-
-
-def _refused(error: BlockedError, blocked: Mapping[str, str]) -> ParedownError:
-    first = error.chain[0]
-    reason = escape_name(blocked[first.path])
-    return ParedownError(
-        f"cannot remove {escape_name(first.path)} as the policy asks ({reason}): it is used: "
-        + " <- ".join(describe(evidence) for evidence in error.chain),
-        hint="drop the pin, or record again without what uses it",
     )

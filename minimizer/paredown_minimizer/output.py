@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import os
 import secrets
 import stat
@@ -112,6 +113,11 @@ def json_text(document: dict[str, Any]) -> str:
     import json  # noqa: PLC0415 - tables do not need it
 
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def today() -> dt.date:
+    """Return the date in UTC, where dates of a policy are compared with a clock."""
+    return dt.datetime.now(dt.timezone.utc).date()
 
 
 def say(message: str) -> None:

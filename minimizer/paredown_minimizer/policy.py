@@ -22,6 +22,7 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Granularity
 
 _PACKAGE = "package:"
+_RULE = "rule:"
 
 
 def _line() -> int:
@@ -34,9 +35,15 @@ class Pin:
     """One decision of a person."""
 
     action: Literal["keep", "remove"]
-    target: str  # a path pattern, or package: and what packages_named takes
+    target: str  # a path pattern, package: and what packages_named takes, or rule:TOPIC/NAME
     reason: str
+    expires: str | None = None  # the last day of it, 2027-01-31
     line: int = _line()
+
+    @property
+    def rule(self) -> str | None:
+        """Return the pattern of rules' names, where the pin names rules and not paths."""
+        return self.target[len(_RULE) :] if self.target.startswith(_RULE) else None
 
     def paths(self, tree: Tree, inventory: Inventory) -> Iterator[str]:
         """Yield the paths that the pin names; of directories, all that is below them.

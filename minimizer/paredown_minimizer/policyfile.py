@@ -6,6 +6,7 @@ The schema is policy-1.schema.json; docs/decisions.md shows a whole file.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import importlib.resources
 import json
@@ -27,11 +28,17 @@ class Document:
 
     data: dict[str, Any]
     node: Any  # yaml's, of the whole
+    what: str  # begins the messages
 
     def entries(self, name: str) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield the entries of a list, each with its line."""
         for number, entry in enumerate(self.data.get(name) or ()):
             yield entry, self.line(name, number)
+
+    def error(self, message: str, *steps: str | int) -> ParedownError:
+        """Return the error that says where in the file something is wrong."""
+        path = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
+        return ParedownError(f"{self.what}: line {self.line(*steps)}: {path} {message}")
 
     def line(self, *steps: str | int) -> int:
         """Return the line of what ``steps`` lead to, or of its nearest parent; from 1."""
@@ -62,7 +69,7 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
     """Read a policy's text; ``what`` begins the messages. Raises as ``read_policy`` does."""
     document = parse_document(text, what)
     return Policy(
-        pins=tuple(_pin(entry, line) for entry, line in document.entries("pins")),
+        pins=tuple(_pins(document)),
         granularities=tuple(
             PackageGranularity(e["package"], e["granularity"], e["reason"], line=line)
             for e, line in document.entries("granularity")
@@ -86,12 +93,19 @@ def parse_document(text: str, what: str) -> Document:
         cause = escape_name(" ".join(str(error).split()))
         raise ParedownError(f"{what}: not YAML: {cause}") from error
     _validate(data, node, what)
-    return Document(data, node)
+    return Document(data, node, what)
 
 
-def _pin(entry: dict[str, str], line: int) -> Pin:
-    action: Literal["keep", "remove"] = "keep" if "keep" in entry else "remove"
-    return Pin(action, entry[action], entry["reason"], line=line)
+def _pins(document: Document) -> Iterator[Pin]:
+    for number, (entry, line) in enumerate(document.entries("pins")):
+        action: Literal["keep", "remove"] = "keep" if "keep" in entry else "remove"
+        expires = entry.get("expires")
+        try:
+            dt.date.fromisoformat(expires or "2000-01-01")
+        except ValueError as error:
+            message = f"must be a date that there is: {error}"
+            raise document.error(message, "pins", number, "expires") from error
+        yield Pin(action, entry[action], entry["reason"], expires, line=line)
 
 
 def _hand_overs(document: Document, name: str) -> tuple[HandOver, ...]:

@@ -14,13 +14,14 @@ import itertools
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from paredown_minimizer.elf import Elf
 from paredown_minimizer.facts import FACTS, Facts
 from paredown_minimizer.globs import compile_pattern, expand, fill, placeholders
 from paredown_minimizer.loader import Loader
+from paredown_minimizer.packages.base import Package
 from paredown_schemas.errors import ParedownError
 
 # The objects of glibc and of musl themselves, by soname.
@@ -110,6 +111,33 @@ class Rulebook:
         for rule in self._rules:
             if rule.packages:
                 yield from self._fire(rule, {"package": name}, None)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of all rules."""
+        return [rule.name for rule in self._rules]
+
+    def regardless(
+        self, names: Collection[str], packages: Iterable[Package], machines: Collection[Elf]
+    ) -> Iterator[Firing]:
+        """Yield what rules keep as if their triggers were there.
+
+        That is every path of the image that one of a rule's patterns matches, every package, or an
+        ELF file of every one of ``machines``.
+        """
+        tree = self.facts.contents.image.tree
+        for rule in (rule for rule in self._rules if rule.name in names):
+            for pattern in (pattern for pattern, other in self._by_path if other is rule):
+                for path in tree:
+                    if match := pattern.fullmatch(path):
+                        is_file = tree[path].type == "file"
+                        elf = self.facts.contents.elf(path) if is_file else None
+                        yield from self._fire(rule, match.groupdict(), elf)
+            for package in packages if rule.packages else ():
+                yield from self._fire(rule, {"package": package.name}, None)
+            if not rule.paths and not rule.packages:
+                for machine in machines or (None,):
+                    yield from self._fire(rule, {}, machine)
 
     def _fire(self, rule: Rule, captures: Mapping[str, str], elf: Elf | None) -> Iterator[Firing]:
         # Libraries hang on the machine that asks for them.

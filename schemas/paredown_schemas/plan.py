@@ -154,8 +154,18 @@ class Pin:
     action: PathAction
     target: str
     reason: str
-    paths: int  # that it names
-    expires: str | None = None  # a date, 2027-01-31
+    paths: int  # that it names; of a rule, that it holds or would have held
+    expires: str | None = None  # the last day of it, 2027-01-31
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class GaveWay:
+    """A path that a rule of the knowledge base would hold for ``by``, and the policy lets go."""
+
+    path: str
+    rule: str
+    by: str | None  # the path that triggers the rule
+    reason: str  # the policy's
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -354,6 +364,7 @@ class Plan:
     profile: Profile | None = None
     sessions: tuple[TraceSession, ...] = ()
     pins: tuple[Pin, ...] = ()
+    gave_way: tuple[GaveWay, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     surface: tuple[SurfaceCount, ...] = ()
     exposed: tuple[Exposed, ...] = ()

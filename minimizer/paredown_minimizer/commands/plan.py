@@ -14,6 +14,7 @@ from paredown_minimizer.output import (
     percent_gone,
     plural,
     say,
+    today,
     write_output,
 )
 from paredown_schemas.names import escape_name
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.decide import decide  # noqa: PLC0415
     from paredown_minimizer.image.source import open_image  # noqa: PLC0415
     from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
+    from paredown_minimizer.pins import expired  # noqa: PLC0415
     from paredown_minimizer.policy import Policy  # noqa: PLC0415
     from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
     from paredown_minimizer.traces import read_runs  # noqa: PLC0415
@@ -74,6 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     write_output(arguments.output, dump_plan(decision.plan), force=arguments.force)
     for warning in decision.warnings:
         say(f"warning: {warning}")
+    for pin in expired(decision.plan.pins, today()):
+        target = escape_name(pin.target)
+        say(f"warning: the pin of {target} expired after {pin.expires}: {escape_name(pin.reason)}")
     if managers.system is None:
         say("warning: no package manager is known here: everything counts as the application")
     _summarize(decision.plan, arguments)
