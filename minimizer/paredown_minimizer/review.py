@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 
+from paredown_minimizer.runs import PlanRuns, SeenIn
 from paredown_schemas.plan import (
     Action,
     Evidence,
+    Level,
     PackageDecision,
     PathDecision,
     Plan,
     Risk,
+    RiskReason,
     UnownedGroup,
 )
 
+LEVELS: tuple[Level, ...] = typing.get_args(Level)  # the highest first
 # What convinces most comes first: what was seen or ordered, then what follows from it.
 STRENGTH = (
     "pinned",
     "root",
     "traced",
     "interpreter",
+    "script",
     "linked",
     "rule",
     "symlink",
@@ -31,13 +37,25 @@ STRENGTH = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RiskReview:
+    """One thing that goes and may be missed, and everything that says so for the same reason."""
+
+    level: Level
+    package: str | None
+    path: str | None
+    reason: RiskReason
+    named_by: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PackageReview:
     """One package: the decision, its strongest evidence, and what else would have held it."""
 
     decision: PackageDecision
     strongest: Evidence | None
     evidence: int  # number of paths of it that evidence holds
-    named: int  # number of kept files that name something of it that goes
+    risks: Sequence[RiskReview]  # the highest first
+    seen: SeenIn | None  # None: by no run
 
     @property
     def key(self) -> str:
@@ -79,32 +97,52 @@ class Review:
     """A plan, arranged for reading; everything is sorted."""
 
     plan: Plan
-    packages: Mapping[Action, Sequence[PackageReview]]  # the system's first
+    # By risk, then the system's first, by name.
+    packages: Mapping[Action, Sequence[PackageReview]]
     application: Sequence[LanguageReview]  # the language packages that stay as its own
     unowned: Sequence[UnownedGroup]  # the largest first
     paths: Sequence[PathDecision]
-    risks: Mapping[str | None, Sequence[Risk]]  # by package; None: nobody's
+    risks: Sequence[RiskReview]  # the highest first
 
 
 def review_plan(plan: Plan) -> Review:
     """Arrange ``plan`` for review."""
     held = _evidence_by_package(plan)
-    risks = _by_package(plan.risks)
+    risks = _fold(plan.risks)
+    risky = collections.defaultdict(list)
+    for risk in risks:
+        risky[risk.package].append(risk)
+    seen = PlanRuns(plan).packages
     packages: dict[Action, list[PackageReview]] = {"remove": [], "trim": [], "keep": []}
-    for decision in plan.packages:
-        key = decision.key
-        own = held.get(key, [])
+    for decision in sorted(plan.packages, key=lambda package: rank(package.risk)):
+        own = held.get(decision.key, [])
         packages[decision.action].append(
             PackageReview(
                 decision=decision,
                 strongest=min(own, key=_convincing, default=None),
                 evidence=len({evidence.path for evidence in own}),
-                named=len({risk.named_by for risk in risks.get(key, ())}),
+                risks=risky.get(decision.key, ()),
+                seen=seen.get(decision.key),
             )
         )
     application = _by_place(package for package in packages["keep"] if package.by_default)
     unowned = sorted(plan.unowned, key=lambda group: (-group.bytes, group.directory, group.whole))
     return Review(plan, packages, application, unowned, plan.paths, risks)
+
+
+def rank(level: Level | None) -> int:
+    """Return the place of a level: high comes first, and what has none last."""
+    return len(LEVELS) if level is None else LEVELS.index(level)
+
+
+def _fold(risks: Iterable[Risk]) -> list[RiskReview]:
+    """Fold what names the same thing for the same reason into one, the highest first."""
+    named: dict[tuple[Level, str | None, str | None, RiskReason], set[str]] = {}
+    for risk in risks:
+        key = (risk.level, risk.package, risk.path, risk.reason)
+        named.setdefault(key, set()).add(risk.named_by)
+    order = sorted(named, key=lambda key: (rank(key[0]), key[1] or "", key[2] or "", key[3]))
+    return [RiskReview(*key, sorted(named[key])) for key in order]
 
 
 def _by_place(packages: Iterable[PackageReview]) -> list[LanguageReview]:
@@ -125,13 +163,6 @@ def _evidence_by_package(plan: Plan) -> dict[str, list[Evidence]]:
         if evidence.package is not None:
             held[evidence.package].append(evidence)
     return held
-
-
-def _by_package(risks: Sequence[Risk]) -> dict[str | None, list[Risk]]:
-    grouped: dict[str | None, list[Risk]] = {}
-    for risk in sorted(risks, key=lambda risk: (risk.package or "", risk.path, risk.named_by)):
-        grouped.setdefault(risk.package, []).append(risk)
-    return grouped
 
 
 def _convincing(evidence: Evidence) -> tuple[int, int, str, str, str]:

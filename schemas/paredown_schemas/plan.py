@@ -383,10 +383,10 @@ def dump_plan(plan: Plan) -> str:
     for field in dataclasses.fields(plan):
         value = getattr(plan, field.name)
         if isinstance(value, tuple):
-            records = ",\n".join("    " + _one_line(_to_json(record)) for record in value)
+            records = ",\n".join("    " + _one_line(to_json(record)) for record in value)
             lines.append(f'"{field.name}": [\n{records}\n  ]' if value else f'"{field.name}": []')
         else:
-            lines.append(f'"{field.name}": {_one_line(_to_json(value))}')
+            lines.append(f'"{field.name}": {_one_line(to_json(value))}')
     return "{\n  " + ",\n  ".join(lines) + "\n}\n"
 
 
@@ -442,13 +442,13 @@ def _one_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
 
-def _to_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Names are escaped; what is absent or empty is left out of records."""
     if dataclasses.is_dataclass(value):
         pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: _to_json(item) for name, item in pairs if item not in (None, ())}
+        return {name: to_json(item) for name, item in pairs if item not in (None, ())}
     if isinstance(value, tuple):
-        return [_to_json(item) for item in value]
+        return [to_json(item) for item in value]
     return escape_name(value) if isinstance(value, str) else value
 
 
@@ -490,7 +490,7 @@ def _from_json(hint: Any, value: Any) -> Any:
 
 
 def _absent(hint: Any) -> Any:
-    """Return what ``_to_json`` leaves out of a record."""
+    """Return what ``to_json`` leaves out of a record."""
     return () if typing.get_origin(hint) is tuple else None
 
 

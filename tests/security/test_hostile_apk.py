@@ -15,11 +15,11 @@ import pytest
 from decisions import make_tree, runs_of
 from paredown_minimizer.decide import Decision, decide
 from paredown_minimizer.explain import explain
+from paredown_minimizer.formats import find_format
 from paredown_minimizer.image.directory import DirectoryImage
 from paredown_minimizer.packages.apk import Apk
 from paredown_minimizer.packages.apk_scripts import keep_scripts
 from paredown_minimizer.policy import Policy
-from paredown_minimizer.render import listing, table
 from paredown_minimizer.review import review_plan
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import dump_plan, load_plan
@@ -114,7 +114,8 @@ def test_fields_are_shown_escaped(root: Path) -> None:
     text = (GOOD + GONE).replace("V:1", f"V:{hostile}").replace("A:x86_64", f"A:{hostile}")
     decision = plan(root, {f"{DB}/installed": text.replace("F:usr", f"o:{hostile}\nF:usr")})
     review = review_plan(decision.plan)
-    shown = [*table(review), *listing(review), *explain(decision.plan, "good")]
+    texts = [find_format(name).review(review) for name in ("table", "list")]
+    shown = [*"".join(texts).splitlines(), *explain(decision.plan, "good")]
     assert len(shown) > 10
     assert all(line.isprintable() for line in shown)
     assert dump_plan(decision.plan).replace("\n", "").isprintable()

@@ -12,11 +12,11 @@ import pytest
 from decisions import make_tree, runs_of
 from paredown_minimizer.decide import Decision, decide
 from paredown_minimizer.explain import explain
+from paredown_minimizer.formats import find_format
 from paredown_minimizer.image.directory import DirectoryImage
 from paredown_minimizer.packages.dpkg import Dpkg
 from paredown_minimizer.packages.dpkg_format import conffile_path
 from paredown_minimizer.policy import Policy
-from paredown_minimizer.render import listing, table
 from paredown_minimizer.review import review_plan
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import dump_plan, load_plan
@@ -142,7 +142,8 @@ def test_fields_are_shown_escaped(root: Path) -> None:
     database = {"status": status.format("good") + status.format("gone")}
     decision = plan(root, database)
     review = review_plan(decision.plan)
-    shown = [*table(review), *listing(review)]
+    texts = [find_format(name).review(review) for name in ("table", "list")]
+    shown = [*"".join(texts).splitlines()]
     shown += [*explain(decision.plan, "good"), *explain(decision.plan, "gone")]
     assert len(shown) > 10
     assert all(line.isprintable() for line in shown)

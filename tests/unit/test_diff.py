@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.resources
 import json
 import os
@@ -9,13 +10,15 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+import referencing
 
 from paredown_minimizer.cli import main
-from paredown_schemas.plan import Plan, Totals, dump_plan
-from plans import IDENTITY, example_plan
+from paredown_schemas.plan import Level, Plan, Totals, dump_plan
+from plans import IDENTITY, example_plan, package
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def test_table(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
         f"image  {IDENTITY}, {example_plan().platform}",
         f"plan   {example_plan().id}, granularity file",
         "trace  load: 214 paths, complete",
+        "risks  1 low",
     ]
     assert "\n\n".join(rest) == (
         "            before    after    gone\n"
@@ -40,9 +44,13 @@ def test_table(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "packages         5        3  40.0 %\n"
         "files          120       20  83.3 %\n"
         "\n"
+        "Risks: 1 low\n"
+        "! low  bash:amd64  /usr/bin/bash  named by /usr/sbin/nginx\n"
+        "  Let the load use it and record again, or pin it in the policy, or accept it.\n"
+        "\n"
         "Removed: 2 packages, 7.2 MB\n"
         "- bash         1:7163904-1  all 2 files  7.2 MB  "
-        "nothing used it; named by 1 kept file\n"
+        "nothing used it; /usr/bin/bash named by /usr/sbin/nginx\n"
         "- odd\\x1b[31m  1:999-1      1 file        999 B  nothing used it\n"
         "\n"
         "Trimmed: 1 package, 3.0 MB, of which 300.0 kB stay\n"
@@ -62,10 +70,22 @@ def test_table(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "Single paths: 2\n"
         "- /srv/old                 unowned       pinned: \\xe2\\x80\\xaenobody needs it\n"
         "+ /usr/share/zoneinfo/UTC  tzdata:amd64\n"
-        "\n"
-        "Risks: 1 path of 1 package named by kept files\n"
-        "! bash:amd64  /usr/bin/bash  named by /usr/sbin/nginx\n"
     )
+
+
+def test_the_riskiest_comes_first_and_long_sections_are_folded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels: list[Level | None] = ["low", "high", None, "medium"]
+    packages = [package(f"p{n:03}", "remove", 0, 1, 10) for n in range(100)]
+    risky = [dataclasses.replace(p, risk=levels[n % 4]) for n, p in enumerate(packages)]
+    (tmp_path / "p.json").write_text(dump_plan(example_plan(packages=tuple(risky))))
+    assert main(["diff", str(tmp_path / "p.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.split() for line in lines if line.startswith("- p")]
+    assert [line[1] for line in shown] == [f"p{n:03}" for n in range(1, 100, 4)]
+    assert {line[7] for line in shown} == {"high"}
+    assert "  and 75 more: --format list" in lines
 
 
 def test_list_has_every_path_that_goes(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,24 +99,32 @@ def test_list_has_every_path_that_goes(plan: Path, capsys: pytest.CaptureFixture
     ]
     assert [line.split()[:4] for line in lines if " pkg " in line] == [
         ["-", "pkg", "bash", "1:7163904-1"],
-        ["-", "pkg", "odd\\x1b[31m", "1:999-1"],
-        ["~", "pkg", "tzdata", "1:3000000-1"],
         ["+", "pkg", "libc6", "1:12900000-1"],
         ["+", "pkg", "nginx", "1:1300000-1"],
+        ["-", "pkg", "odd\\x1b[31m", "1:999-1"],
+        ["~", "pkg", "tzdata", "1:3000000-1"],
     ]
-    assert lines[-1] == "! risk /usr/bin/bash bash:amd64 /usr/sbin/nginx"
+    assert lines[-1] == "! risk low bash:amd64 /usr/bin/bash named /usr/sbin/nginx"
 
 
 def test_json_is_what_the_schema_says(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", str(plan), "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    schema = importlib.resources.files("paredown_schemas") / "diff-1.schema.json"
-    validator = jsonschema.Draft7Validator(json.loads(schema.read_text()))
+    validator = _validator("diff-1.schema.json")
     validator.validate(document)
     assert not validator.is_valid({**document, "extra": 1})
-    nginx = next(package for package in document["packages"] if package["name"] == "nginx")
+    assert not validator.is_valid({**document, "traces": [{"run": 1}]})
+    nginx = next(p for p in document["packages"] if p["decision"]["name"] == "nginx")
     assert nginx["evidence"]["path"] == "/usr/sbin/nginx"
     assert nginx["evidence_paths"] == 2
+
+
+def _validator(name: str) -> jsonschema.Draft7Validator:
+    """Schemas refer to the plan's by its identity: the records are defined there alone."""
+    directory = importlib.resources.files("paredown_schemas")
+    schema, plan = (json.loads((directory / n).read_text()) for n in (name, "plan-1.schema.json"))
+    resource: referencing.Resource[Any] = referencing.Resource.from_contents(plan)
+    return jsonschema.Draft7Validator(schema, registry=resource @ referencing.Registry())
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from paredown_minimizer.output import (
-    add_output_options,
-    json_text,
-    paint,
-    say,
-    wants_colour,
-    write_output,
-)
+from paredown_minimizer.formats import FORMATS, find_format
+from paredown_minimizer.output import add_output_options, paint, say, wants_colour, write_output
 from paredown_minimizer.review import review_plan
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import read_plan
@@ -25,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("plan", metavar="PLAN")
     parser.add_argument(
         "--format",
-        choices=("table", "list", "json"),
+        choices=FORMATS,
         default="table",
         help="table to read, list (every path on its line) to grep, json for programs",
     )
@@ -34,16 +28,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the review of the plan."""
-    from paredown_minimizer import render  # noqa: PLC0415
-
-    plan = read_plan(Path(arguments.plan))
-    review = review_plan(plan)
-    if arguments.format == "json":
-        text = json_text(render.document(review))
-    else:
-        lines = render.table(review) if arguments.format == "table" else render.listing(review)
-        colour = wants_colour(arguments.output)
-        text = "".join((paint(line) if colour else line) + "\n" for line in lines)
+    text = find_format(arguments.format).review(review_plan(read_plan(Path(arguments.plan))))
+    if arguments.format in ("table", "list") and wants_colour(arguments.output):
+        text = "".join(map(paint, text.splitlines(keepends=True)))
     write_output(arguments.output, text, force=arguments.force)
     if arguments.output != "-":
         say(f"Wrote {escape_name(arguments.output)}")

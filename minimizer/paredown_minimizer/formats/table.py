@@ -1,0 +1,42 @@
+"""A table that a person reads from top to bottom in a terminal; long sections are folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from paredown_minimizer.output import align
+from paredown_minimizer.page import Page, Section
+from paredown_minimizer.review import Review
+from paredown_minimizer.reviewpage import review_page
+
+
+def review(review: Review) -> str:
+    """Return the table of a plan's review."""
+    return _text(review_page(review))
+
+
+def _text(page: Page) -> str:
+    return "".join(line + "\n" for line in _lines(page))
+
+
+def _lines(page: Page) -> Iterator[str]:
+    yield from align(page.facts)
+    yield ""
+    yield from _rows(page.totals)
+    for section in page.sections:
+        yield ""
+        yield section.title
+        yield from _rows(section)
+        if section.note:
+            yield f"  {section.note}"
+
+
+def _rows(section: Section) -> Iterator[str]:
+    shown = section.rows[: section.top]
+    headings = [tuple(column.title for column in section.columns)] if section.headed else []
+    right = [n for n, column in enumerate(section.columns) if column.kind == "number"]
+    lines = align([*headings, *(row.cells for row in shown)], right)
+    marks = ["" for _ in headings] + [f"{row.mark} " if row.mark else "" for row in shown]
+    yield from (mark + line for mark, line in zip(marks, lines, strict=True))
+    if rest := len(section.rows) - len(shown):
+        yield f"  and {rest:,} more: --format list"

@@ -1,0 +1,62 @@
+"""A page to review, as every format shows it: facts, totals, and sections of rows.
+
+What is shown, in which order and in which words is decided where a page is made (reviewpage.py,
+comparisonpage.py); a format only lays it out. All texts have had ``escape_name``: no format has to
+care for what does not show, but each escapes what is markup to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from paredown_schemas.plan import Action, PathAction
+
+Mark = Literal["", "-", "~", "+", "!"]
+MARKS: dict[Action | PathAction, Mark] = {"remove": "-", "trim": "~", "keep": "+"}
+# So many rows of a section are read; who wants more asks for all.
+TOP = 25
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """A column; a name is something of the image, a number ends flush."""
+
+    title: str
+    kind: Literal["text", "name", "number"] = "text"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One line: ``key`` is of the package that it tells about."""
+
+    cells: tuple[str, ...]
+    mark: Mark = ""
+    key: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a page; ``name`` is its anchor, ``note`` says what to do about it.
+
+    ``top`` is how many rows are worth a reader's time before the others.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Row]
+    note: str = ""
+    top: int = TOP
+    headed: bool = False  # without the columns' titles the rows say nothing
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """All of it."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    totals: Section
+    sections: Sequence[Section]  # those that have something to say
