@@ -15,6 +15,7 @@ from paredown_minimizer.fate import Fate
 from paredown_minimizer.handed import hand_over
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.loader import Loader
+from paredown_minimizer.needed import find_needs, find_unrecorded
 from paredown_minimizer.packages.base import PackageManager
 from paredown_minimizer.packages.combined import NO_PACKAGES
 from paredown_minimizer.pins import apply_pins, pin_records, refusal
@@ -23,6 +24,7 @@ from paredown_minimizer.policy import Policy
 from paredown_minimizer.risk import find_risks
 from paredown_minimizer.rulebook import Rulebook, load_rules
 from paredown_minimizer.sessions import Sessions
+from paredown_minimizer.surface.exposure import find_exposure
 from paredown_minimizer.traces import in_order
 from paredown_minimizer.yielding import Yielding
 from paredown_schemas.plan import Evidence, Granularity, Plan, Risk
@@ -106,6 +108,8 @@ def _plan(
     image, inventory = settled.image, settled.inventory
     packages = planrecords.packages(settled)
     before, after = planrecords.totals(settled, packages)
+    needs = find_needs(runs, image)
+    surface, exposed = find_exposure(image.tree, inventory, settled.kept, needs)
     return Plan(
         paredown=paredown_schemas.__version__,
         image=image.identity,
@@ -125,4 +129,8 @@ def _plan(
         removed=tuple(planrecords.listed(inventory, settled.removed)),
         catalogue=tuple(planrecords.listed(inventory, settled.removed & inventory.catalogue)),
         sessions=sessions.all,
+        surface=surface,
+        exposed=exposed,
+        needs=needs,
+        unrecorded=find_unrecorded(runs),
     )

@@ -101,8 +101,12 @@ def _bound(run: Run) -> list[tuple[str, str, int]]:
 
 def _ports(run: Run) -> Iterator[str]:
     for protocol, address, port in _bound(run):
-        text = escape_name(address)
-        yield f"{protocol} {f'[{text}]' if _is_v6(address) else text}:{port}"
+        yield escape_name(port_text(protocol, address, port))
+
+
+def port_text(protocol: str, address: str, port: int) -> str:
+    """Return a port as people write it: "tcp 0.0.0.0:80", "udp [::]:53"."""
+    return f"{protocol} {f'[{address}]' if _is_v6(address) else address}:{port}"
 
 
 def _is_v6(address: str) -> bool:

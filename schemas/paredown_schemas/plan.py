@@ -62,7 +62,18 @@ SurfaceKind = Literal[
     "library",  # shared objects
     "secret",  # by its name it looks like one
 ]
-NeedKind = Literal["user", "port", "capability", "refused-capability", "syscall", "written"]
+NeedKind = Literal[
+    "user",
+    "port",
+    "capability",
+    "refused-capability",  # asked for and not had: it went on without
+    "syscall",
+    "written",  # a directory of the image, in or below which something was made or changed
+    "tmpfs",  # of those, where memory will do under a read-only root
+    "volume",  # where it takes a volume
+    "restricted",  # what root used and not everybody can
+    "privileged-exec",  # a setuid program, or one with capabilities of its own, that was started
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -203,11 +214,16 @@ class Exposed:
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Need:
-    """What the runs needed of the kernel: the material for running the container with less."""
+    """What the runs needed of the kernel: the material for running the container with less.
+
+    ``detail`` is owner and mode of what is written or restricted ("0:42 0640"), a tmpfs' options,
+    why a volume and nothing less, or the privileges of a program.
+    """
 
     kind: NeedKind
     value: str  # "33:33", "tcp 0.0.0.0:80", "CAP_CHOWN", "x86_64 openat", "/var/log"
     exes: tuple[str, ...] = ()
+    detail: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

@@ -13,7 +13,7 @@ from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages.base import Inventory, Package
 from paredown_minimizer.policyfile import parse_policy
-from paredown_schemas.trace import File, Run, read_trace
+from paredown_schemas.trace import File, Record, Run, read_trace
 from traces import trace_records, write_trace
 
 
@@ -75,10 +75,12 @@ def make_tree(root: Path, files: Mapping[str, str | None]) -> None:
             path.chmod(0o755 if text.startswith("#!") else 0o644)
 
 
-def runs_of(root: Path, files: Iterable[str | File]) -> tuple[Run, ...]:
+def runs_of(
+    root: Path, files: Iterable[str | File], records: Iterable[Record] = ()
+) -> tuple[Run, ...]:
     """Return one run that used ``files``."""
     trace = root.parent / f"{root.name}.{os.getpid()}.trace"
-    return read_trace(write_trace(trace, trace_records(files))).runs
+    return read_trace(write_trace(trace, trace_records(files, records=records))).runs
 
 
 def decided(
@@ -90,13 +92,16 @@ def decided(
     config: Mapping[str, Any] | None = None,
     policy: str = "version: 1",
     granularity: Any = "package",
+    records: Iterable[Record] = (),
 ) -> Decision:
     """Decide on the tree at ``root``."""
     image = open_directory(str(root))
     image.config = {"config": config} if config else {}
     manager = Manager(packages, derived) if packages is not None else None
     try:
-        return decide(image, manager, runs_of(root, traced), parse_policy(policy), granularity)
+        return decide(
+            image, manager, runs_of(root, traced, records), parse_policy(policy), granularity
+        )
     finally:
         image.close()
 

@@ -117,7 +117,9 @@ def test_a_date_that_there_is_not_is_refused(date: str) -> None:
 
 @pytest.mark.parametrize("date", ["tomorrow", "20270131", "2027-1-31", "2027-01-31T10:00:00Z"])
 def test_what_is_no_date_is_refused(date: str) -> None:
-    with pytest.raises(ParedownError, match=r"line 2: \$\.pins\[0\]\.expires must (match|be string)"):
+    with pytest.raises(
+        ParedownError, match=r"line 2: \$\.pins\[0\]\.expires must (match|be string)"
+    ):
         parse_policy(f"version: 1\npins: [{{keep: /a, reason: r, expires: {date}}}]\n")
 
 
