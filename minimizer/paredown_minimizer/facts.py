@@ -43,10 +43,18 @@ class Facts:
         return []
 
 
-def _name_services(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
-    lines = facts.contents.text(_NSSWITCH).splitlines()
-    entries = [line.split("#")[0].partition(":")[2] for line in lines]
-    return sorted({word for entry in entries for word in _ACTION.sub(" ", entry).split()})
+def _services_of(*databases: str) -> Callable[[Facts, Mapping[str, str]], list[str]]:
+    """Return what looks up the services of databases, by the names of nsswitch.conf(5)."""
+
+    def services(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+        found: set[str] = set()
+        for line in facts.contents.text(_NSSWITCH).splitlines():
+            database, _, entry = line.split("#")[0].partition(":")
+            if database.strip() in databases:
+                found.update(_ACTION.sub(" ", entry).split())
+        return sorted(found)
+
+    return services
 
 
 def _time_zones(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
@@ -81,7 +89,9 @@ def _distribution_files(facts: Facts, captures: Mapping[str, str]) -> list[str]:
 
 
 FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
-    "name_service": _name_services,
+    "account_service": _services_of("passwd", "group", "shadow", "gshadow", "initgroups"),
+    "host_service": _services_of("hosts", "networks"),
+    "network_service": _services_of("services", "protocols", "networks", "rpc", "ethers"),
     "time_zone": _time_zones,
     "locale": _locales,
     "common_licence": _common_licences,

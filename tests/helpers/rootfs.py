@@ -74,6 +74,19 @@ RECIPES = {
     ),
     "php": Recipe(("nginx", "php-cli", "php-fpm", "php-mbstring", "php-sqlite3")),
 }
+# Of tests/data/knowledge, see proofs_system.py.
+RECIPES["knowledge"] = Recipe(
+    (
+        *("busybox", "ca-certificates", "gosu", "libnss-extrausers", "libnss-myhostname"),
+        *("mbuffer", "netbase", "openssl", "perl", "prometheus-node-exporter", "tzdata"),
+    ),
+    files=(
+        (DATA / "knowledge" / "nsswitch.conf", "/etc/nsswitch.conf"),
+        (DATA / "knowledge" / "extrausers", "/var/lib/extrausers/passwd"),
+        (DATA / "knowledge" / "hosts", "/etc/hosts"),
+        (DATA / "knowledge" / "letter", "/srv/letter"),
+    ),
+)
 # What a suite has under another name, comes with another package or lacks: bullseye's archive
 # lists a php7.4-sqlite3 that it does not have.
 _OTHERWISE = {

@@ -215,7 +215,7 @@ def test_name_services_without_end(tmp_path: Path, soon: None) -> None:
 
     hosts = "hosts: " + "[" * 200_000 + " files [NOTFOUND=return] ../../x dns\n"
     contents = _contents(tmp_path / "root", {"/etc/nsswitch.conf": hosts})
-    services = FACTS["name_service"](Facts(contents), {})
+    services = FACTS["host_service"](Facts(contents), {})
     assert {"files", "dns", "../../x"} <= set(services)
     assert "NOTFOUND=return" not in services
     assert soon is None
