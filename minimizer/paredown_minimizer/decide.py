@@ -21,13 +21,13 @@ from paredown_minimizer.packages.combined import NO_PACKAGES
 from paredown_minimizer.pins import apply_pins, pin_records, refusal
 from paredown_minimizer.planrecords import Settled
 from paredown_minimizer.policy import Policy
-from paredown_minimizer.risk import find_risks
+from paredown_minimizer.risks import find_risks, with_levels
 from paredown_minimizer.rulebook import Rulebook, load_rules
 from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.surface.exposure import find_exposure
 from paredown_minimizer.traces import in_order
 from paredown_minimizer.yielding import Yielding
-from paredown_schemas.plan import Evidence, Granularity, Plan, Risk
+from paredown_schemas.plan import Granularity, Plan
 from paredown_schemas.trace import Run
 
 
@@ -91,22 +91,16 @@ def decide(
     kept = fate.settle()
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
     settled = Settled(image, inventory, closure, granularity, blocked, handed, kept, changes)
-    risks = find_risks(contents, inventory, _primary(closure), settled.removed)
-    plan = _plan(settled, runs, sessions, risks)
+    plan = _plan(settled, runs, sessions, contents)
     gave_way = tuple(yielding.told(kept))
     plan = dataclasses.replace(plan, pins=pin_records(policy, pinned, gave_way), gave_way=gave_way)
     return Decision(plan, kept, (*inventory.warnings, *contents.warnings))
 
 
-def _primary(closure: Closure) -> dict[str, Evidence]:
-    return {p: e for p, e in closure.evidence.items() if closure.reach[p] == Reach.PRIMARY}
-
-
-def _plan(
-    settled: Settled, runs: Sequence[Run], sessions: Sessions, risks: tuple[Risk, ...]
-) -> Plan:
+def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: Contents) -> Plan:
     image, inventory = settled.image, settled.inventory
     packages = planrecords.packages(settled)
+    risks = find_risks(settled, contents, packages)
     before, after = planrecords.totals(settled, packages)
     needs = find_needs(runs, image)
     surface, exposed = find_exposure(image.tree, inventory, settled.kept, needs)
@@ -118,7 +112,7 @@ def _plan(
         before=before,
         after=after,
         traces=traced.trace_inputs(runs),
-        packages=tuple(packages),
+        packages=with_levels(packages, risks),
         paths=tuple(planrecords.paths(settled)),
         unowned=tuple(unowned.groups(settled)),
         layers=tuple(unowned.layers(image)),

@@ -84,9 +84,9 @@ class Rulebook:
                 yield from self._fire(rule, match.groupdict(), elf)
         if elf is None:
             return
-        soname = elf.soname or posixpath.basename(path)
-        if _C_LIBRARY.fullmatch(soname):
+        if is_c_library(elf, path):
             return
+        soname = elf.soname or posixpath.basename(path)
         functions = self._functions(path) if elf.is_go else frozenset()
         for rule in self._rules:
             if (
@@ -169,6 +169,11 @@ class Rulebook:
             ]
             for values in itertools.product(*choices):
                 yield fill(pattern, dict(zip(names, values, strict=True)))
+
+
+def is_c_library(elf: Elf, path: str) -> bool:
+    """Say whether an ELF file is part of glibc's or musl's C library itself."""
+    return _C_LIBRARY.fullmatch(elf.soname or posixpath.basename(path)) is not None
 
 
 @functools.cache
