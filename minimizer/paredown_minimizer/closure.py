@@ -23,6 +23,7 @@ from paredown_minimizer.image.model import join, parent
 from paredown_minimizer.loader import Context, Loader
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.rulebook import Rulebook
+from paredown_minimizer.trim import Granularities, Trim
 from paredown_minimizer.yielding import Yielding
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence
@@ -60,22 +61,24 @@ class Closure:
         inventory: Inventory,
         loader: Loader,
         rulebook: Rulebook,
-        *,
-        whole: bool,
+        granularities: Granularities,
+        trim: Trim,
         blocked: AbstractSet[str] = frozenset(),
         yielding: Yielding | None = None,
     ) -> None:
-        """Begin with nothing; ``whole``: used packages stay whole; ``blocked``: pins remove it."""
+        """Begin with nothing; ``blocked``: pins remove it."""
         self.evidence: dict[str, Evidence] = {}
         self.reach: dict[str, Reach] = {}
         self.whole_packages: set[str] = set()
+        self.trimmed_packages: set[str] = set()
         self._started: set[str] = set()  # the packages of which something is held
         self._contents = contents
         self._tree = contents.image.tree
         self._inventory = inventory
         self._loader = loader
         self._rulebook = rulebook
-        self._whole = whole
+        self._granularities = granularities
+        self._trim = trim
         self._blocked = blocked
         self.yielding = yielding or Yielding({})
         self._queue: collections.deque[tuple[str, Context | None]] = collections.deque()
@@ -97,6 +100,11 @@ class Closure:
             self._add(link, Reach.ALONE, Evidence(link, "symlink", resolved.path, "on its way"))
         self._add(resolved.path, reach, evidence)
         return True
+
+    @property
+    def staying_packages(self) -> AbstractSet[str]:
+        """Return the packages that stay: whole, or but for what no program reads."""
+        return self.whole_packages | self.trimmed_packages
 
     def hold_by_rules(self) -> None:
         """Hold what every image keeps."""
@@ -202,6 +210,9 @@ class Closure:
         for source in self._sources(path):
             if source in self._tree:
                 self._add(source, Reach.PRIMARY, Evidence(source, "derived", path, "its source"))
+        if self._trim.spare_for(path):
+            for package in sorted(self.trimmed_packages):
+                self._keep_trimmed(package)
         elf = self._contents.elf(path) if self._tree[path].type == "file" else None
         for firing in self._rulebook.of_path(path, elf):
             for name in firing.names:
@@ -230,8 +241,18 @@ class Closure:
             for need in sorted(self._inventory.needs.get(package, ())):
                 for record in sorted(self._inventory.records[need]):
                     self._add(record, self.reach[path], Evidence(record, "rule", path, _NEEDS))
-        for package in sorted(owners) if self._whole else ():
-            self.keep_whole(package)
+        for package in sorted(owners):
+            granularity = self._granularities.of(package)
+            if granularity == "package":
+                self.keep_whole(package)
+            elif granularity == "trim" and package not in self.trimmed_packages:
+                self.trimmed_packages.add(package)
+                self._keep_trimmed(package)
+
+    def _keep_trimmed(self, package: str) -> None:
+        """Hold all that a package owns, but for what no program that is used reads."""
+        owned = self._inventory.owned[package]
+        self.hold_all((path for path in owned if self._trim.kind(path) is None), package)
 
     def keep_whole(self, package: str) -> None:
         """Hold all that a package owns."""

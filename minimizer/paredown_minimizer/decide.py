@@ -21,11 +21,13 @@ from paredown_minimizer.packages.combined import NO_PACKAGES
 from paredown_minimizer.pins import apply_pins, pin_records, refusal
 from paredown_minimizer.planrecords import Settled
 from paredown_minimizer.policy import Policy
+from paredown_minimizer.policy import granularities as policy_granularities
 from paredown_minimizer.risks import find_risks, with_levels
 from paredown_minimizer.rulebook import Rulebook, load_rules
 from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.surface.exposure import find_exposure
 from paredown_minimizer.traces import in_order
+from paredown_minimizer.trim import Granularities, Trim
 from paredown_minimizer.yielding import Yielding
 from paredown_schemas.plan import Granularity, Plan
 from paredown_schemas.trace import Run
@@ -66,15 +68,10 @@ def decide(
     pinned = apply_pins(policy, image.tree, inventory, rulebook, programs)
     blocked, yielding = pinned.removed, Yielding(pinned.rules)
     handed = hand_over(policy, image.tree, inventory)
-    whole = granularity == "package"
+    granularities = Granularities(granularity, policy_granularities(policy, inventory))
+    trim = Trim(facts)
     closure = Closure(
-        contents,
-        inventory,
-        loader,
-        rulebook,
-        whole=whole,
-        blocked=set(blocked),
-        yielding=yielding,
+        contents, inventory, loader, rulebook, granularities, trim, set(blocked), yielding
     )
     fate = Fate(image.tree, inventory, closure, rulebook, set(blocked), handed)
     try:
@@ -90,7 +87,9 @@ def decide(
     fate.hold_application()
     kept = fate.settle()
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
-    settled = Settled(image, inventory, closure, granularity, blocked, handed, kept, changes)
+    settled = Settled(
+        image, inventory, closure, granularities, trim, blocked, handed, kept, changes
+    )
     plan = _plan(settled, runs, sessions, contents)
     gave_way = tuple(yielding.told(kept))
     plan = dataclasses.replace(plan, pins=pin_records(policy, pinned, gave_way), gave_way=gave_way)
@@ -108,7 +107,7 @@ def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: C
         paredown=paredown_schemas.__version__,
         image=image.identity,
         platform=image.platform,
-        granularity=settled.granularity,
+        granularity=settled.granularities.default,
         before=before,
         after=after,
         traces=traced.trace_inputs(runs),

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from paredown_minimizer.closure import describe
 from paredown_minimizer.image.model import is_below, parent
+from paredown_minimizer.output import human_size, plural
 from paredown_minimizer.review import PackageReview, review_plan
 from paredown_minimizer.runs import PlanRuns
+from paredown_minimizer.trim import trimmed_as
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence, ListedPaths, Plan, Risk
@@ -58,13 +60,20 @@ def _path(plan: Plan, path: str) -> Iterator[str]:
             yield "  if the image has it, it stays: with what it was made from, or the application"
         return
     reasons = [record.reason for record in plan.paths if record.path == path and record.reason]
+    of = f", of {escape_name(owner)}," if owner else ""
     if reasons:
         yield f"{name} goes: {escape_name(reasons[0])}"
+    elif kind := _trimmed_kind(plan, path, owner):
+        yield f"{name}{of} goes: {kind}, which no program reads at run time"
     else:
-        of = f", of {escape_name(owner)}," if owner else ""
         yield f"{name}{of} goes: nothing that was used leads to it"
         yield from _handed(plan, path, owner)
     yield from _named_by(risk for risk in plan.risks if risk.path == path)
+
+
+def _trimmed_kind(plan: Plan, path: str, owner: str | None) -> str | None:
+    owners = (package for package in plan.packages if package.key == owner)
+    return trimmed_as(path, (trimmed.kind for package in owners for trimmed in package.trimmed))
 
 
 def _handed(plan: Plan, path: str, owner: str | None) -> Iterator[str]:
@@ -104,6 +113,9 @@ def _package(plan: Plan, review: PackageReview) -> Iterator[str]:
     else:
         files = f"{decision.kept_files} of {decision.files} files"
         yield f"{key} {version} is trimmed to {files}"
+        for kind in decision.trimmed:
+            count = f"{plural(kind.files, 'file')}, {human_size(kind.bytes)}"
+            yield f"  without {escape_name(kind.kind)}: {count}"
     own = [record for record in plan.evidence if record.package == review.key]
     if review.strongest is None:
         default = "  nothing used it; language packages stay unless the policy hands them over"

@@ -8,12 +8,17 @@ from collections.abc import Callable, Mapping
 
 from paredown_minimizer import distributions
 from paredown_minimizer.contents import Contents
+from paredown_minimizer.locales import installed_locales
 
 # What container runtimes set where an image sets none (moby, oci.DefaultPathEnvUnix).
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NSSWITCH = "/etc/nsswitch.conf"
 # nsswitch.conf(5): a service, or an action such as [NOTFOUND=return].
 _ACTION = re.compile(r"\[[^][]*\]")
+# locale(7): language_TERRITORY.codeset@modifier, the language by ISO 639.
+_LANGUAGES = ("LANG", "LANGUAGE")
+_SUFFIX = re.compile(r"[_.@]")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
 _COMMON_LICENCE = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9])")
 
 
@@ -75,6 +80,15 @@ def _locales(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
     return sorted(name for name in names if name and "/" not in name)
 
 
+def _languages(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    """gettext(3) asks for LANGUAGE and the locale's own; setlocale(3) takes what is installed."""
+    environment = facts.environment.items()
+    asked = [v for name, v in environment if name in _LANGUAGES or name.startswith("LC_")]
+    locales = [*":".join(asked).split(":"), *installed_locales(facts.contents)]
+    languages = {_SUFFIX.split(name)[0] for name in locales}
+    return sorted(language for language in languages if _LANGUAGE.fullmatch(language))
+
+
 def _common_licences(facts: Facts, captures: Mapping[str, str]) -> list[str]:
     text = facts.contents.text(f"/usr/share/doc/{captures['package']}/copyright")
     return sorted(set(_COMMON_LICENCE.findall(text)))
@@ -94,6 +108,7 @@ FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
     "network_service": _services_of("services", "protocols", "networks", "rpc", "ethers"),
     "time_zone": _time_zones,
     "locale": _locales,
+    "language": _languages,
     "common_licence": _common_licences,
     "distribution_file": _distribution_files,
 }

@@ -12,15 +12,16 @@ from paredown_minimizer.image.model import Image, Tree, parent, path_key
 from paredown_minimizer.packages.base import Inventory, Package
 from paredown_minimizer.packages.combined import parts_of
 from paredown_minimizer.packages.ownership import packages_left
+from paredown_minimizer.trim import Granularities, Trim
 from paredown_schemas.plan import (
     Action,
     DirectoryLink,
     Evidence,
-    Granularity,
     ListedPaths,
     PackageDecision,
     PathDecision,
     Totals,
+    Trimmed,
 )
 
 
@@ -31,7 +32,8 @@ class Settled:
     image: Image
     inventory: Inventory
     closure: Closure
-    granularity: Granularity
+    granularities: Granularities
+    trim: Trim
     blocked: Mapping[str, str]  # what pins remove, with the reason
     handed: Handed
     kept: AbstractSet[str]
@@ -41,6 +43,14 @@ class Settled:
     def tree(self) -> Tree:
         """Return the image's paths."""
         return self.image.tree
+
+    def is_trimmed(self, path: str, package: str) -> bool:
+        """Say whether a path of a package that stays goes because no program reads it."""
+        return (
+            package in self.closure.trimmed_packages
+            and path not in self.blocked
+            and self.trim.kind(path) is not None
+        )
 
     @property
     def removed(self) -> AbstractSet[str]:
@@ -66,6 +76,7 @@ def _package(package: Package, settled: Settled, *, stays: bool) -> PackageDecis
     files = [path for path in owned if not tree.leads_to_directory(path)]
     left = [path for path in files if path in kept]
     action: Action = "remove" if not stays else "keep" if len(left) == len(files) else "trim"
+    granularity, reason = settled.granularities.named.get(package.key, (None, None))
     return PackageDecision(
         name=package.name,
         architecture=package.architecture,
@@ -78,6 +89,20 @@ def _package(package: Package, settled: Settled, *, stays: bool) -> PackageDecis
         kept_bytes=size_of(tree, left),
         location=package.location,
         handed=settled.handed.packages.get(package.key),
+        granularity=granularity,
+        granularity_reason=reason,
+        trimmed=tuple(_trimmed(package.key, settled, (p for p in files if p not in kept))),
+    )
+
+
+def _trimmed(package: str, settled: Settled, removed: Iterable[str]) -> list[Trimmed]:
+    """Fold what goes of a trimmed package by kind."""
+    kinds: dict[str, list[str]] = {}
+    for path in removed:
+        if settled.is_trimmed(path, package):
+            kinds.setdefault(settled.trim.kind(path) or "", []).append(path)
+    return sorted(
+        Trimmed(k, len(paths), size_of(settled.tree, paths)) for k, paths in kinds.items()
     )
 
 
@@ -125,35 +150,41 @@ def paths(settled: Settled) -> list[PathDecision]:
 
 
 def _paths_that_go(settled: Settled) -> list[PathDecision]:
-    """Return what goes of packages that stay whole, and of what no package lists."""
+    """Return what goes of packages that stay, and of what no package lists.
+
+    What a trimmed package loses is folded by kind, in its own record.
+    """
     inventory, tree = settled.inventory, settled.tree
     decisions = []
     for path in sorted(settled.removed):
         owners = inventory.owners.get(path, frozenset())
-        whole = min(owners & settled.closure.whole_packages, default=None)
+        staying = [
+            package
+            for package in owners & settled.closure.staying_packages
+            if not settled.is_trimmed(path, package)
+        ]
         told = path in settled.handed.paths and path not in settled.blocked  # by its group
         if (
-            (whole or not owners)
+            (staying or not owners)
             and not told
             and path not in inventory.derived
             and not tree.leads_to_directory(path)
         ):
             reason = settled.blocked.get(path, "its target goes")
-            decisions.append(PathDecision(path, "remove", whole, reason))
+            decisions.append(PathDecision(path, "remove", min(staying, default=None), reason))
     return decisions
 
 
 def _paths_that_stay(settled: Settled) -> list[PathDecision]:
     """Return what stays of packages that go otherwise, where packages go or stay as a whole."""
-    if settled.granularity != "package":
-        return []
     closure, inventory = settled.closure, settled.inventory
     alone = sorted(path for path, reach in closure.reach.items() if reach == Reach.ALONE)
     return [
         PathDecision(path, "keep", min(owners), closure.evidence[path].detail)
         for path in alone
         if (owners := inventory.owners.get(path, frozenset()))
-        and owners.isdisjoint(closure.whole_packages)
+        and owners.isdisjoint(closure.staying_packages)
+        and all(settled.granularities.of(package) != "file" for package in owners)
         and path in settled.kept
         and not settled.tree.leads_to_directory(path)
     ]

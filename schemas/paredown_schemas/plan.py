@@ -107,6 +107,15 @@ def package_key(manager: str, name: str, architecture: str, location: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Trimmed:
+    """What a package loses of one kind of files that no program reads at run time."""
+
+    kind: str  # "documentation"
+    files: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class PackageDecision:
     """One installed package. Bytes are of regular files, a hardlink group counted once.
 
@@ -126,7 +135,9 @@ class PackageDecision:
     location: str | None = None
     handed: str | None = None
     granularity: Granularity | None = None  # where the policy has one for this package
+    granularity_reason: str | None = None
     risk: Level | None = None  # of what of it goes
+    trimmed: tuple[Trimmed, ...] = ()  # at granularity "trim"
 
     @property
     def key(self) -> str:

@@ -52,7 +52,7 @@ def original(
     return merged
 
 
-@pytest.fixture(scope="module", params=["package", "file"])
+@pytest.fixture(scope="module", params=["package", "trim", "file"])
 def slim(
     request: pytest.FixtureRequest, original: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,14 @@ def test_views_that_the_load_never_touched_answer_the_same(
     assert ("coreutils:amd64", "/usr/bin/tr", "/app/app.py") in named
 
 
-@pytest.mark.parametrize("granularity", ["package", "file"])
-@pytest.mark.parametrize("application", APPLICATIONS, ids=lambda a: a.name)
+@pytest.mark.parametrize(
+    ("application", "granularity"),
+    [
+        *itertools.product(APPLICATIONS, ("package", "file")),
+        *((application, "trim") for application in (NGINX, GUNICORN)),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 class TestTruth:
     def test_dpkg_lists_exactly_what_something_is_left_of(
         self, slim: Any, application: Application, granularity: str

@@ -39,7 +39,7 @@ def image(nginx_rootfs: Path) -> Iterator[Image]:
     opened.close()
 
 
-@pytest.fixture(params=["package", "file"])
+@pytest.fixture(params=["package", "trim", "file"])
 def decision(image: Image, tmp_path: Path, request: pytest.FixtureRequest) -> Decision:
     runs = runs_of(tmp_path / "x", USED)
     return decide(image, find_manager(image), runs, Policy(), request.param)

@@ -42,9 +42,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--policy", metavar="FILE", type=Path, help="what people decided")
     parser.add_argument(
         "--granularity",
-        choices=("package", "file"),
+        choices=("package", "trim", "file"),
         default="package",
-        help="keep used packages whole (default), or of them only what evidence holds",
+        help="keep used packages whole (default), but for what no program reads at run time, or "
+        "of them only what evidence holds",
     )
     parser.add_argument(
         "--accept-partial",
