@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -81,12 +80,6 @@ def pin_records(
             paths = len({each.path for each in yielded if _names(pin, each.rule)})
         records.append(plan.Pin(pin.action, pin.target, pin.reason, paths, pin.expires))
     return tuple(sorted(records, key=lambda record: (record.action, record.target, record.reason)))
-
-
-def expired(pins: Sequence[plan.Pin], today: dt.date) -> list[plan.Pin]:
-    """Return the pins whose last day is over."""
-    # Dates as ISO 8601 writes them sort as texts.
-    return [pin for pin in pins if pin.expires is not None and pin.expires < today.isoformat()]
 
 
 def refusal(error: BlockedError, removed: Mapping[str, str]) -> ParedownError:

@@ -79,6 +79,16 @@ class PackageGranularity:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Gate:
+    """One bound on a plan: at least it for ``min_gone``, at most it for all others."""
+
+    rule: str  # as the policy names it: max_size
+    bound: float
+    of: str | None = None  # a kind of the attack surface, a level of risk
+    line: int = _line()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """What a policy file says."""
 
@@ -86,6 +96,7 @@ class Policy:
     granularities: tuple[PackageGranularity, ...] = ()
     language_packages: tuple[HandOver, ...] = ()
     unowned: tuple[HandOver, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
 
 def granularities(policy: Policy, inventory: Inventory) -> dict[str, tuple[Granularity, str]]:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from paredown_minimizer.policy import HandOver, PackageGranularity, Pin, Policy
+from paredown_minimizer.policy import Gate, HandOver, PackageGranularity, Pin, Policy
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
 _LIMIT = 1 << 20
 _DIGITS = 100
+_UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
         ),
         language_packages=_hand_overs(document, "language_packages"),
         unowned=_hand_overs(document, "unowned"),
+        gates=tuple(_gates(document)),
     )
 
 
@@ -115,6 +117,29 @@ def _hand_overs(document: Document, name: str) -> tuple[HandOver, ...]:
     )
 
 
+def _gates(document: Document) -> Iterator[Gate]:
+    gates: dict[str, Any] = document.data.get("gates") or {}
+    for rule, value in gates.items():
+        if rule == "forbid":
+            for number, kind in enumerate(value):
+                yield Gate(rule, 0, kind, line=document.line("gates", rule, number))
+        elif isinstance(value, dict):
+            for level, bound in value.items():
+                yield Gate(rule, bound, level, line=document.line("gates", rule, level))
+        else:
+            line = document.line("gates", rule)
+            yield Gate(rule, _bound(value), line=line)
+
+
+def _bound(value: str | float) -> float:
+    if not isinstance(value, str):
+        return value
+    if value == "forbid":
+        return 0
+    unit = value.lstrip("0123456789. ")
+    return round(float(value.removesuffix(unit)) * _UNITS[unit])
+
+
 @functools.cache
 def _loader() -> Any:
     """Return a safe loader that leaves dates what they are in the file: texts."""
@@ -130,7 +155,7 @@ def _loader() -> Any:
 
 
 def _refuse_bombs(root: Any) -> None:
-    """Refuse what a few lines of YAML 1.1 unfold to without measure, merge keys and base 60.
+    """Refuse what a few lines of YAML 1.1 unfold to without measure: merge keys, base 60, infinity.
 
     And keys that are there twice: a reviewer may read the first, and a parser takes the last.
     """
@@ -146,6 +171,8 @@ def _refuse_bombs(root: Any) -> None:
             raise ValueError(f"{line}: merge keys (<<) are not taken")
         if node.tag.endswith((":int", ":float")) and len(node.value) > _DIGITS:
             raise ValueError(f"{line}: a number of more than {_DIGITS} digits")
+        if node.tag.endswith(":float") and node.value.lower().endswith(("inf", "nan")):
+            raise ValueError(f"{line}: {node.value} is no number")
         if isinstance(node.value, list):
             keys: set[str] = set()
             for item in node.value:

@@ -8,6 +8,7 @@ differs from its package's state. Names are escaped as names.py does.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import hashlib
 import importlib.resources
@@ -178,6 +179,11 @@ class Pin:
     reason: str
     paths: int  # that it names; of a rule, that it holds or would have held
     expires: str | None = None  # the last day of it, 2027-01-31
+
+    def expired(self, today: dt.date) -> bool:
+        """Say whether its last day is over."""
+        # Dates as ISO 8601 writes them sort as texts.
+        return self.expires is not None and self.expires < today.isoformat()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

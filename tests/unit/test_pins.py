@@ -12,7 +12,6 @@ from elf_files import can_compile, compile_library
 from fixture_types import MakeTrace, Require
 from paredown_minimizer.cli import main
 from paredown_minimizer.decide import Decision
-from paredown_minimizer.pins import expired
 from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import GaveWay, Pin
@@ -124,9 +123,10 @@ def test_what_is_no_date_is_refused(date: str) -> None:
 
 
 def test_a_pin_holds_to_the_end_of_its_day() -> None:
-    pins = [Pin("keep", "/a", "r", 1, "2027-01-31"), Pin("keep", "/b", "r", 1)]
-    assert expired(pins, dt.date(2027, 1, 31)) == []
-    assert expired(pins, dt.date(2027, 2, 1)) == pins[:1]
+    pin = Pin("keep", "/a", "r", 1, "2027-01-31")
+    assert not pin.expired(dt.date(2027, 1, 31))
+    assert pin.expired(dt.date(2027, 2, 1))
+    assert not Pin("keep", "/b", "r", 1).expired(dt.date(2027, 2, 1))
 
 
 def test_an_expired_pin_is_warned_of_and_changes_no_plan(

@@ -62,7 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.decide import decide  # noqa: PLC0415
     from paredown_minimizer.image.source import open_image  # noqa: PLC0415
     from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
-    from paredown_minimizer.pins import expired  # noqa: PLC0415
     from paredown_minimizer.policy import Policy  # noqa: PLC0415
     from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
     from paredown_minimizer.traces import read_runs  # noqa: PLC0415
@@ -77,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_output(arguments.output, dump_plan(decision.plan), force=arguments.force)
     for warning in decision.warnings:
         say(f"warning: {warning}")
-    for pin in expired(decision.plan.pins, today()):
+    for pin in (pin for pin in decision.plan.pins if pin.expired(today())):
         target = escape_name(pin.target)
         say(f"warning: the pin of {target} expired after {pin.expires}: {escape_name(pin.reason)}")
     if managers.system is None:

@@ -1,0 +1,117 @@
+"""Whether a plan is within the bounds that the policy's gates set."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+from paredown_minimizer.output import human_size
+from paredown_minimizer.policy import Gate, Policy
+from paredown_schemas.plan import Plan
+
+_LEAST = ("min_gone",)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figure:
+    """What a plan says about one gate: None where it says nothing, with why in ``examples``."""
+
+    value: float | None
+    examples: tuple[str, ...] = ()  # names, which are not escaped
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """One gate's outcome."""
+
+    gate: Gate
+    figure: Figure
+
+    @property
+    def passed(self) -> bool:
+        """Say whether the figure is known and within the bound."""
+        value = self.figure.value
+        if value is None:
+            return False
+        return value >= self.gate.bound if self.gate.rule in _LEAST else value <= self.gate.bound
+
+    @property
+    def name(self) -> str:
+        """Return how a person names the gate: ``forbid shell``."""
+        return self.gate.rule if self.gate.of is None else f"{self.gate.rule} {self.gate.of}"
+
+    @property
+    def told(self) -> str:
+        """Return the figure as a person reads it."""
+        value = self.figure.value
+        return "not known" if value is None else _amount(self.gate.rule, value)
+
+    @property
+    def bound(self) -> str:
+        """Return the bound as a person reads it."""
+        least = "at least" if self.gate.rule in _LEAST else "at most"
+        return f"{least} {_amount(self.gate.rule, self.gate.bound)}"
+
+
+def run_gates(policy: Policy, plan: Plan, today: dt.date) -> list[Result]:
+    """Return the outcome of each gate, in the policy's order."""
+    return [Result(gate, _figure(gate, plan, today)) for gate in policy.gates]
+
+
+def _figure(gate: Gate, plan: Plan, today: dt.date) -> Figure:
+    if gate.rule == "expired_pins":
+        over = (pin for pin in plan.pins if pin.expired(today))
+        return _counted([f"{pin.target} ({pin.expires})" for pin in over])
+    return _FIGURES[gate.rule](plan, gate.of)
+
+
+def _amount(rule: str, value: float) -> str:
+    if rule == "max_size":
+        return human_size(int(value))
+    return f"{value:.4g} %" if rule == "min_gone" else f"{value:,}"
+
+
+def _left(plan: Plan, kind: str | None) -> Figure:
+    count = next((count.after for count in plan.surface if count.kind == kind), None)
+    if count is None:
+        return Figure(None, ("the plan does not count them",))
+    named = (each.name for each in plan.exposed if each.kind == kind and each.stays)
+    return Figure(count, tuple(named))
+
+
+def _risks(plan: Plan, level: str | None) -> Figure:
+    risks = [risk for risk in plan.risks if risk.level == level]
+    return _counted([risk.path or risk.package or "" for risk in risks])
+
+
+def _partial(plan: Plan, _of: str | None) -> Figure:
+    partial = (trace for trace in plan.traces if trace.verdict == "partial")
+    return _counted([trace.scenario or trace.run for trace in partial])
+
+
+def _gone(plan: Plan, _of: str | None) -> Figure:
+    before, after = plan.before.bytes, plan.after.bytes
+    return Figure(100 * (before - after) / before if before else 0)
+
+
+def _unseen(plan: Plan, _of: str | None) -> Figure:
+    if plan.profile is None or plan.profile.unseen is None:
+        return Figure(None, ("the plan has no estimate: that takes several runs",))
+    return Figure(plan.profile.unseen)
+
+
+def _counted(names: Sequence[str]) -> Figure:
+    return Figure(len(names), tuple(names))
+
+
+_FIGURES: dict[str, Callable[[Plan, str | None], Figure]] = {
+    "forbid": _left,
+    "partial_traces": _partial,
+    "max_size": lambda plan, _: Figure(plan.after.bytes),
+    "max_packages": lambda plan, _: Figure(plan.after.packages),
+    "max_files": lambda plan, _: Figure(plan.after.files),
+    "min_gone": _gone,
+    "max_risks": _risks,
+    "max_unseen": _unseen,
+}
