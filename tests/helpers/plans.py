@@ -7,20 +7,27 @@ from typing import Any
 
 from paredown_schemas.identity import host_platform
 from paredown_schemas.plan import (
+    CurvePoint,
     DirectoryLink,
     Evidence,
+    Exposed,
     GaveWay,
     Layer,
+    LeftOut,
     ListedPaths,
+    Need,
     PackageDecision,
     PathDecision,
     Pin,
     Plan,
+    Profile,
     Risk,
+    SurfaceCount,
     Totals,
     TraceInput,
     TraceSession,
     UnownedGroup,
+    Unrecorded,
 )
 
 IDENTITY = "dir-sha256:" + "a" * 64
@@ -108,6 +115,69 @@ def example_plan(**changes: Any) -> Plan:
         removed=(
             ListedPaths(None, "/srv", ("old",)),
             ListedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),
+            ListedPaths("odd\x1b[31m:amd64", "/", ("odd\nname",)),
+        ),
+    )
+    return dataclasses.replace(plan, **changes)
+
+
+def full_plan(**changes: Any) -> Plan:
+    """Return a plan of several runs and a policy that has something of every section."""
+    risky = dataclasses.replace(package("curl", "remove", 0, 4, 500_000), risk="high")
+    plan = example_plan(
+        packages=(
+            dataclasses.replace(package("bash", "remove", 0, 2, 7_163_904), risk="low"),
+            risky,
+            package("libc6", "keep", 12, 12, 12_900_000),
+            package("nginx", "keep", 2, 2, 1_300_000),
+            package("odd\x1b[31m", "remove", 0, 1, 999),
+            dataclasses.replace(package("tzdata", "trim", 1, 10, 3_000_000), granularity="trim"),
+        ),
+        traces=(
+            TraceInput("0" * 16, "smoke", "complete", (), 100, "2026-01-31T12:00:00Z", "fanotify"),
+            TraceInput("1" * 16, "load", "partial", ("late attach",), 214, "2026-02-01T12:00:00Z"),
+        ),
+        profile=Profile(
+            214,
+            3,
+            12,
+            30,
+            "Chao2",
+            3,
+            9,
+            (CurvePoint(0, 0, 90), CurvePoint(0, 60, 100), CurvePoint(1, 1, 214)),
+        ),
+        sessions=(
+            TraceSession(0, "container", "/usr/sbin/nginx"),
+            TraceSession(1, "container", "/usr/sbin/nginx"),
+        ),
+        risks=(
+            Risk("curl:amd64", "/usr/bin/curl", "/app/run.sh", "high", "command"),
+            Risk("curl:amd64", None, "nginx:amd64", "medium", "recommends"),
+            Risk("bash:amd64", "/usr/bin/bash", "/etc/passwd"),
+            Risk("bash:amd64", "/usr/bin/bash", "/usr/sbin/nginx"),
+            Risk(None, "/srv/old", "/usr/sbin/nginx"),
+        ),
+        pins=(
+            Pin("keep", "package:libc6", "everything needs it", 12),
+            Pin("remove", "/srv/old", "\u202enobody needs it", 1, "2027-01-31"),
+        ),
+        gave_way=(GaveWay("/usr/bin/rbash", "shell/sh", "/usr/sbin/nginx", "no shells"),),
+        left_out=(LeftOut("injected", "/usr/bin/curl", "the probe's", 4),),
+        surface=(SurfaceCount("executable", 900, 12), SurfaceCount("shell", 3, 0)),
+        exposed=(
+            Exposed("setuid", "/usr/bin/su", False, "login:amd64", "root"),
+            Exposed("living-off-the-land", "/usr/sbin/nginx", True, "nginx:amd64"),
+        ),
+        needs=(
+            Need("user", "33:33", ("/usr/sbin/nginx",)),
+            Need("port", "tcp 0.0.0.0:80", ("/usr/sbin/nginx",)),
+        ),
+        unrecorded=(Unrecorded("syscalls", "recorded without --also calls"),),
+        removed=(
+            ListedPaths(None, "/srv", ("old",)),
+            ListedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),
+            ListedPaths("curl:amd64", "/usr/bin", ("curl",)),
             ListedPaths("odd\x1b[31m:amd64", "/", ("odd\nname",)),
         ),
     )

@@ -17,8 +17,9 @@ import pytest
 import referencing
 
 from paredown_minimizer.cli import main
+from paredown_minimizer.formats import FORMATS
 from paredown_schemas.plan import Level, Plan, Totals, dump_plan
-from plans import IDENTITY, example_plan, package
+from plans import IDENTITY, example_plan, full_plan, package
 
 
 @pytest.fixture
@@ -70,6 +71,15 @@ def test_table(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "Single paths: 2\n"
         "- /srv/old                 unowned       pinned: \\xe2\\x80\\xaenobody needs it\n"
         "+ /usr/share/zoneinfo/UTC  tzdata:amd64\n"
+        "\n"
+        "Pinned by the policy: 1\n"
+        "- /srv/old  1 path  until 2027-01-31  \\xe2\\x80\\xaenobody needs it\n"
+        "\n"
+        "Let go by the policy against a rule: 1 path\n"
+        "! /usr/bin/bash  rule shell/system for /usr/sbin/nginx  no CGI\n"
+        "\n"
+        "Paths that go: 4\n"
+        "  3 places: --format list\n"
     )
 
 
@@ -86,6 +96,31 @@ def test_the_riskiest_comes_first_and_long_sections_are_folded(
     assert [line[1] for line in shown] == [f"p{n:03}" for n in range(1, 100, 4)]
     assert {line[7] for line in shown} == {"high"}
     assert "  and 75 more: --format list" in lines
+
+
+def test_what_a_plan_has_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs, pins, what is left out, the attack surface, needs; and of nothing there is no title."""
+    (tmp_path / "p.json").write_text(dump_plan(full_plan()))
+    assert main(["diff", str(tmp_path / "p.json")]) == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "trace  load: 214 paths, partial: late attach",
+        "risks  1 high, 1 medium, 2 low",
+        "! high    curl:amd64  /usr/bin/curl  a command in /app/run.sh",
+        "! medium  curl:amd64                 recommended by nginx:amd64",
+        "traced /usr/sbin/nginx, and 1 more; seen in 1 of 2 runs",
+        "- /srv/old       1 path    until 2027-01-31  \\xe2\\x80\\xaenobody needs it",
+        "! /usr/bin/rbash  rule shell/sh for /usr/sbin/nginx  no shells",
+        "session injected  /usr/bin/curl  4 files that nothing else used  the probe's",
+        "executables     900     12   98.7 %",
+        "+ living-off-the-land  /usr/sbin/nginx  nginx:amd64",
+        "ports  tcp 0.0.0.0:80",
+        "syscalls  recorded without --also calls",
+    ):
+        assert text in shown
+    (tmp_path / "p.json").write_text(dump_plan(example_plan()))
+    assert main(["diff", str(tmp_path / "p.json")]) == 0
+    assert "Attack" not in capsys.readouterr().out
 
 
 def test_list_has_every_path_that_goes(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +170,7 @@ def _validator(name: str) -> jsonschema.Draft7Validator:
         example_plan(evidence=()),
     ],
 )
-@pytest.mark.parametrize("form", ["table", "list", "json"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_sparse_plans(
     plan_: Plan, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

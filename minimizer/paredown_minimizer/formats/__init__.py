@@ -12,6 +12,7 @@ FORMATS = {
     "table": "table",
     "list": "listing",
     "json": "document",
+    "markdown": "markdown",
 }
 
 

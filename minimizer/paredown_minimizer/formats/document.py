@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paredown_minimizer.output import json_text
-from paredown_minimizer.phrases import reason
+from paredown_minimizer.pages.phrases import reason
 from paredown_minimizer.review import PackageReview, Review
 from paredown_schemas.plan import to_json
 

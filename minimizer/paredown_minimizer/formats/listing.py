@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paredown_minimizer.page import MARKS
-from paredown_minimizer.phrases import group_mark, pattern_of, reason
+from paredown_minimizer.pages import MARKS
+from paredown_minimizer.pages.phrases import group_mark, pattern_of, reason
 from paredown_minimizer.review import PackageReview, Review
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paredown_minimizer.output import align
-from paredown_minimizer.page import Page, Section
+from paredown_minimizer.pages import Page, Section
+from paredown_minimizer.pages.review import review_page
 from paredown_minimizer.review import Review
-from paredown_minimizer.reviewpage import review_page
 
 
 def review(review: Review) -> str:
@@ -35,8 +35,9 @@ def _rows(section: Section) -> Iterator[str]:
     shown = section.rows[: section.top]
     headings = [tuple(column.title for column in section.columns)] if section.headed else []
     right = [n for n, column in enumerate(section.columns) if column.kind == "number"]
-    lines = align([*headings, *(row.cells for row in shown)], right)
+    table = [*headings, *(row.cells for row in shown)]
+    lines = align(table, right) if table else []
     marks = ["" for _ in headings] + [f"{row.mark} " if row.mark else "" for row in shown]
     yield from (mark + line for mark, line in zip(marks, lines, strict=True))
     if rest := len(section.rows) - len(shown):
-        yield f"  and {rest:,} more: --format list"
+        yield f"  {'and ' if shown else ''}{rest:,} {'more' if shown else 'places'}: --format list"

@@ -1,7 +1,7 @@
 """A page to review, as every format shows it: facts, totals, and sections of rows.
 
-What is shown, in which order and in which words is decided where a page is made (reviewpage.py,
-comparisonpage.py); a format only lays it out. All texts have had ``escape_name``: no format has to
+What is shown, in which order and in which words is decided where a page is made (the modules
+here); a format only lays it out. All texts have had ``escape_name``: no format has to
 care for what does not show, but each escapes what is markup to it.
 """
 
@@ -29,7 +29,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One line: ``key`` is of the package that it tells about."""
+    """One line; ``key`` is of the package that it tells about."""
 
     cells: tuple[str, ...]
     mark: Mark = ""
@@ -50,6 +50,7 @@ class Section:
     note: str = ""
     top: int = TOP
     headed: bool = False  # without the columns' titles the rows say nothing
+    first: bool = False  # belongs into the first minute: is never folded away
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,27 +1,28 @@
-"""The page of one plan: what goes, why it is safe, what is risky, and what to do about it."""
+"""What happens to packages and to what no package owns, and the risks of it."""
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Iterator, Sequence
 
-from paredown_minimizer.output import human_size, percent_gone, plural
-from paredown_minimizer.page import MARKS, Column, Page, Row, Section
-from paredown_minimizer.phrases import (
+from paredown_minimizer.output import human_size, plural
+from paredown_minimizer.pages import MARKS, Column, Row, Section
+from paredown_minimizer.pages.phrases import (
     extent,
     group_mark,
     made_by,
     pattern_of,
     reason,
     says,
+    some,
 )
-from paredown_minimizer.review import LEVELS, PackageReview, Review
+from paredown_minimizer.review import LEVELS, PackageReview, Review, RiskReview
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Action, Plan, UnownedGroup
 
 _TITLES: dict[Action, str] = {"remove": "Removed", "trim": "Trimmed", "keep": "Kept"}
 _UNUSED = 4
-_RUNS = 5
+_NAMES = 6
 _RISKS = 12  # so many belong on the first screen
 
 _NAME = Column("package", "name")
@@ -30,72 +31,15 @@ _SIZE = Column("size", "number")
 _REASON = Column("reason")
 
 
-def review_page(review: Review) -> Page:
-    """Return the page of a plan."""
-    return Page(
-        title="What goes, and why the rest stays",
-        facts=[*_facts(review.plan), ("risks", _levels(review))],
-        totals=_totals(review.plan),
-        sections=[section for section in _sections(review) if section.rows],
-    )
+def levels(risks: Sequence[RiskReview]) -> str:
+    """Return how many risks there are of each level."""
+    counts = collections.Counter(risk.level for risk in risks)
+    told = ", ".join(f"{counts[level]:,} {level}" for level in LEVELS if counts[level])
+    return told or "none: nothing that stays names, loads or needs what goes"
 
 
-def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    yield "image", f"{escape_name(plan.image)}, {escape_name(plan.platform)}"
-    yield "plan", f"{plan.id}, granularity {plan.granularity}"
-    for trace in plan.traces[:_RUNS]:
-        files = f"{escape_name(trace.scenario or trace.run)}: {plural(trace.files, 'path')}"
-        reasons = ": " + escape_name("; ".join(trace.reasons)) if trace.reasons else ""
-        yield "trace", f"{files}, {trace.verdict}{reasons}"
-    if len(plan.traces) > _RUNS:
-        yield "", f"and {plural(len(plan.traces) - _RUNS, 'more trace')}"
-
-
-def _totals(plan: Plan) -> Section:
-    before, after = plan.before, plan.after
-    sizes = human_size(before.bytes), human_size(after.bytes)
-    rows = [
-        ("size", *sizes, percent_gone(before.bytes, after.bytes)),
-        *_package_rows(plan),
-        _counts("files", before.files, after.files),
-    ]
-    columns = (Column(""), *(Column(title, "number") for title in ("before", "after", "gone")))
-    return Section("totals", "", columns, [Row(cells) for cells in rows], headed=True)
-
-
-def _package_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """Yield a row for the packages of each manager."""
-    managers = dict.fromkeys(decision.manager for decision in plan.packages)
-    if len(managers) < 2:
-        yield _counts("packages", plan.before.packages, plan.after.packages)
-        return
-    for manager in managers:
-        actions = [decision.action for decision in plan.packages if decision.manager == manager]
-        left = sum(action != "remove" for action in actions)
-        yield _counts(f"{escape_name(manager)} packages", len(actions), left)
-
-
-def _counts(what: str, before: int, after: int) -> tuple[str, ...]:
-    return what, f"{before:,}", f"{after:,}", percent_gone(before, after)
-
-
-def _sections(review: Review) -> Iterator[Section]:
-    yield _risks(review)
-    for action, packages in review.packages.items():
-        for manager, decided in _by_manager(packages):
-            yield _packages(action, manager, decided)
-    yield _application(review)
-    yield _unowned(review)
-    yield _paths(review)
-
-
-def _levels(review: Review) -> str:
-    counts = collections.Counter(risk.level for risk in review.risks)
-    levels = ", ".join(f"{counts[level]:,} {level}" for level in LEVELS if counts[level])
-    return levels or "none: nothing that stays names, loads or needs what goes"
-
-
-def _risks(review: Review) -> Section:
+def risks(review: Review) -> Section:
+    """Return what goes and may be missed, the highest level first."""
     rows = [
         Row(
             (
@@ -111,12 +55,20 @@ def _risks(review: Review) -> Section:
     ]
     return Section(
         "risks",
-        f"Risks: {_levels(review)}",
+        f"Risks: {levels(review.risks)}",
         (Column("level"), _NAME, _PATH, Column("because it is")),
         rows,
         note="Let the load use it and record again, or pin it in the policy, or accept it.",
         top=_RISKS,
+        first=True,
     )
+
+
+def packages(review: Review) -> Iterator[Section]:
+    """Yield what goes, loses some files and stays; the system's packages and each language's."""
+    for action, decided in review.packages.items():
+        for manager, found in _by_manager(decided):
+            yield _packages(action, manager, found)
 
 
 def _by_manager(packages: Sequence[PackageReview]) -> Iterator[tuple[str, list[PackageReview]]]:
@@ -132,17 +84,17 @@ def _language(package: PackageReview) -> str:
 
 def _packages(action: Action, manager: str, packages: Sequence[PackageReview]) -> Section:
     place = bool(manager) and _common_place(packages) is None
-    levels = any(package.decision.risk for package in packages)
+    levels_known = any(package.decision.risk for package in packages)
     columns = (
         _NAME,
         Column("version"),
         Column("files"),
         _SIZE,
         *([Column("place", "name")] if place else []),
-        *([Column("risk")] if levels else []),
+        *([Column("risk")] if levels_known else []),
         _REASON,
     )
-    rows = [_package(package, place=place, levels=levels) for package in packages]
+    rows = [_package(package, place=place, levels=levels_known) for package in packages]
     name = "-".join(filter(None, [_TITLES[action].lower(), escape_name(manager)]))
     return Section(name, _title(action, manager, packages), columns, rows)
 
@@ -180,7 +132,8 @@ def _common_place(packages: Sequence[PackageReview]) -> str | None:
     return places.pop() if len(places) == 1 else None
 
 
-def _application(review: Review) -> Section:
+def application(review: Review) -> Section:
+    """Return the language packages that stay by default, by place."""
     rows = []
     for group in review.application:
         size = sum(package.decision.bytes for package in group.packages)
@@ -209,7 +162,8 @@ def _largest(unused: Sequence[PackageReview]) -> str:
     return f"unused: {', '.join([*names, *rest])}" if names else ""
 
 
-def _unowned(review: Review) -> Section:
+def unowned(review: Review) -> Section:
+    """Return what no package owns, the largest first."""
     groups, layers = review.unowned, bool(review.plan.layers)
     files, size = sum(group.files for group in groups), sum(group.bytes for group in groups)
     own = "" if all(group.handed for group in groups) else ", the application"
@@ -238,7 +192,8 @@ def _group(plan: Plan, group: UnownedGroup) -> Row:
     return Row(cells, group_mark(group))
 
 
-def _paths(review: Review) -> Section:
+def paths(review: Review) -> Section:
+    """Return the paths that differ from what is decided for their package or group."""
     rows = [
         Row(
             (
@@ -251,3 +206,23 @@ def _paths(review: Review) -> Section:
         for path in review.paths
     ]
     return Section("paths", f"Single paths: {len(rows):,}", (_PATH, _NAME, _REASON), rows)
+
+
+def files(plan: Plan) -> Section:
+    """Return which files go, a row a directory; nobody reads them before the rest."""
+    rows = [
+        Row(
+            (
+                escape_name(listed.directory.rstrip("/") + "/"),
+                f"{len(listed.names):,}",
+                some(listed.names, _NAMES),
+                escape_name(listed.package or "unowned"),
+            ),
+            "-",
+            listed.package,
+        )
+        for listed in plan.removed
+    ]
+    count = sum(len(listed.names) for listed in plan.removed)
+    columns = Column("directory", "name"), Column("paths", "number"), Column("names", "name"), _NAME
+    return Section("files", f"Paths that go: {count:,}", columns, rows, top=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paredown_minimizer.output import plural
-from paredown_minimizer.page import MARKS, Mark
+from paredown_minimizer.pages import MARKS, Mark
 from paredown_minimizer.review import PackageReview, RiskReview
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Evidence, PackageDecision, Plan, RiskReason, UnownedGroup
