@@ -14,6 +14,7 @@ from paredown_minimizer.facts import Facts
 from paredown_minimizer.fate import Fate
 from paredown_minimizer.handed import hand_over
 from paredown_minimizer.image.model import Image
+from paredown_minimizer.leftout import leave_out
 from paredown_minimizer.loader import Loader
 from paredown_minimizer.needed import find_needs, find_unrecorded
 from paredown_minimizer.packages.base import PackageManager
@@ -63,7 +64,8 @@ def decide(
     facts = Facts(contents)
     loader = Loader(contents, facts.environment.get("LD_LIBRARY_PATH", ""))
     rulebook = Rulebook(load_rules(), facts, loader)
-    seen = traced.traced_evidence(runs, image, sessions)
+    rest = leave_out(policy, runs, image, sessions)
+    seen = traced.traced_evidence(rest.runs, image, sessions)
     programs = [elf for each in seen if (elf := contents.elf(each.path))]
     pinned = apply_pins(policy, image.tree, inventory, rulebook, programs)
     blocked, yielding = pinned.removed, Yielding(pinned.rules)
@@ -92,8 +94,13 @@ def decide(
     )
     plan = _plan(settled, runs, sessions, contents)
     gave_way = tuple(yielding.told(kept))
-    plan = dataclasses.replace(plan, pins=pin_records(policy, pinned, gave_way), gave_way=gave_way)
-    return Decision(plan, kept, (*inventory.warnings, *contents.warnings))
+    plan = dataclasses.replace(
+        plan,
+        pins=pin_records(policy, pinned, gave_way),
+        gave_way=gave_way,
+        left_out=rest.left_out,
+    )
+    return Decision(plan, kept, (*rest.warnings, *inventory.warnings, *contents.warnings))
 
 
 def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: Contents) -> Plan:

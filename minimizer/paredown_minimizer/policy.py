@@ -20,6 +20,7 @@ from paredown_minimizer.packages.base import Inventory
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Granularity
+from paredown_schemas.trace import SessionKind
 
 _PACKAGE = "package:"
 _RULE = "rule:"
@@ -79,6 +80,17 @@ class PackageGranularity:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Unused:
+    """Uses that are no evidence: of a kind of session, by a program, or both."""
+
+    session: SessionKind | None
+    exe: str | None  # a path pattern
+    scenario: str | None  # only in runs of this one
+    reason: str
+    line: int = _line()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Gate:
     """One bound on a plan: at least it for ``min_gone``, at most it for all others."""
 
@@ -96,6 +108,7 @@ class Policy:
     granularities: tuple[PackageGranularity, ...] = ()
     language_packages: tuple[HandOver, ...] = ()
     unowned: tuple[HandOver, ...] = ()
+    leave_out: tuple[Unused, ...] = ()
     gates: tuple[Gate, ...] = ()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from paredown_minimizer.policy import Gate, HandOver, PackageGranularity, Pin, Policy
+from paredown_minimizer.policy import Gate, HandOver, PackageGranularity, Pin, Policy, Unused
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
@@ -77,6 +77,10 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
         ),
         language_packages=_hand_overs(document, "language_packages"),
         unowned=_hand_overs(document, "unowned"),
+        leave_out=tuple(
+            Unused(e.get("session"), e.get("exe"), e.get("scenario"), e["reason"], line=line)
+            for e, line in document.entries("leave_out")
+        ),
         gates=tuple(_gates(document)),
     )
 

@@ -204,6 +204,7 @@ class LeftOut:
     exe: str | None  # pattern
     reason: str
     files: int  # that nothing else used
+    scenario: str | None = None  # in runs of which alone
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

@@ -108,6 +108,7 @@ def example_plan(**changes: Any) -> Plan:
             ),
         ),
         pins=(Pin("remove", "/srv/old", "\u202enobody needs it", 1, "2027-01-31"),),
+        left_out=(LeftOut("injected", "/usr/bin/find", "a scan\x1b", 3, "load"),),
         gave_way=(GaveWay("/usr/bin/bash", "shell/system", "/usr/sbin/nginx", "no CGI"),),
         risks=(Risk("bash:amd64", "/usr/bin/bash", "/usr/sbin/nginx"),),
         links=(DirectoryLink("/bin", "/usr/bin"),),

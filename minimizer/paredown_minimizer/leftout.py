@@ -1,0 +1,127 @@
+"""What the policy leaves out of the traces: uses that are no evidence.
+
+A trace has to bear it. A recorder that tells of every program that uses a file in a session bears
+anything. fanotify tells of a file's first user alone, once that is a session of the container's
+own: whoever uses it after that is hidden, so that no use of such a session can be left out. It
+ignores nothing for sessions from outside (docs/recording.md), which therefore can be.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from paredown_minimizer.globs import compile_pattern, expand
+from paredown_minimizer.image.model import Image, Tree
+from paredown_minimizer.policy import Policy, Unused
+from paredown_minimizer.sessions import Sessions
+from paredown_minimizer.traced import traced_evidence
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import LeftOut
+from paredown_schemas.trace import File, Record, Run, SessionKind
+
+_TELLS_EVERY_USER = ("ebpf-trampolines", "ebpf-tracepoints", "bcc")
+_TELLS_EVERY_USER_FROM_OUTSIDE = (*_TELLS_EVERY_USER, "fanotify")
+_STARTED = ("exec", "script")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """What is left of the runs, and what is not."""
+
+    runs: Sequence[Run]
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def leave_out(policy: Policy, runs: Sequence[Run], image: Image, sessions: Sessions) -> Rest:
+    """Return the runs without the uses that the policy leaves out.
+
+    A use counts for the first entry that names it. One by a program that is not known for certain
+    is never left out.
+
+    Raises:
+        ParedownError: a trace cannot bear it.
+    """
+    if not policy.leave_out:
+        return Rest(runs)
+    entries = policy.leave_out
+    names = [_Names(entry, image.tree) for entry in entries]
+    parts = [_parted(run, names) for run in runs]
+    *taken, rest = ([part[n] for part in parts] for n in range(len(entries) + 1))
+    used = _files(rest, image, sessions)
+    told = []
+    warnings = []
+    for entry, out in zip(entries, taken, strict=True):
+        files = len(_files(out, image, sessions) - used)
+        told.append(LeftOut(entry.session, entry.exe, entry.reason, files, entry.scenario))
+        if not any(run.records for run in out):
+            warnings.append(f"the policy leaves out {_title(entry)}, which no run has")
+    return Rest(rest, tuple(sorted(told, key=repr)), tuple(warnings))
+
+
+def _parted(run: Run, names: Sequence[_Names]) -> list[Run]:
+    """Return the run with the uses of each entry, and last with all else."""
+    records: list[list[Record]] = [[] for _ in range(len(names) + 1)]
+    kinds: dict[int, SessionKind] = {id_: each.kind for id_, each in run.sessions().items()}
+    for record in run.records:
+        number = len(names)
+        if isinstance(record, File):
+            kind = kinds.get(record.session, "container")
+            matches = (n for n, each in enumerate(names) if each.match(record, kind, run))
+            number = next(matches, number)
+        records[number].append(record)
+    return [dataclasses.replace(run, records=tuple(part)) for part in records]
+
+
+def _files(runs: Sequence[Run], image: Image, sessions: Sessions) -> set[str]:
+    paths = (evidence.path for evidence in traced_evidence(runs, image, sessions))
+    return {path for path in paths if image.tree[path].type != "directory"}
+
+
+class _Names:
+    """Says which uses one entry of the policy names."""
+
+    def __init__(self, entry: Unused, tree: Tree) -> None:
+        self._entry = entry
+        # A trace has the program's own path; people write /bin/find where /bin is a link.
+        named = (tree.resolve(path) for path in expand(tree, entry.exe or ""))
+        self._programs = {resolved.path for resolved in named if resolved is not None}
+        self._pattern = compile_pattern(entry.exe or "")
+
+    def match(self, file: File, kind: SessionKind, run: Run) -> bool:
+        entry = self._entry
+        if entry.session not in (None, kind) or entry.scenario not in (None, run.header.scenario):
+            return False
+        # That somebody started the program is no use either.
+        started = file.how in _STARTED and not file.truncated and self._is_program(file.path)
+        if entry.exe is not None and not started and not self._is_program(file.exe):
+            return False
+        _refuse_hidden(entry, kind, run)
+        return True
+
+    def _is_program(self, path: str | None) -> bool:
+        if path is None:
+            return False
+        return path in self._programs or self._pattern.fullmatch(path) is not None
+
+
+def _refuse_hidden(entry: Unused, kind: SessionKind, run: Run) -> None:
+    recorder = run.header.recorder
+    if recorder in (_TELLS_EVERY_USER_FROM_OUTSIDE if kind == "injected" else _TELLS_EVERY_USER):
+        return
+    raise ParedownError(
+        f"cannot leave out {_title(entry)} of run {escape_name(run.header.run)}: its recorder, "
+        f"{escape_name(recorder)}, tells of a file's first user only, and another may have "
+        "come after",
+        hint="record with --recorder ebpf, or run the program by docker exec and leave out "
+        "session: injected",
+    )
+
+
+def _title(entry: Unused) -> str:
+    words = [f"session {entry.session}" if entry.session else ""]
+    words += [f"exe {escape_name(entry.exe)}" if entry.exe else ""]
+    words += [f"in scenario {escape_name(entry.scenario)}" if entry.scenario else ""]
+    return " ".join(filter(None, words))
