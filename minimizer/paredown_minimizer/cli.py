@@ -27,6 +27,7 @@ COMMANDS = {
     "apply": "write the slim image",
     "check": "what a trace used and a plan removes",
     "gate": "is a plan within the policy's bounds?",
+    "runtime": "with how much less the container could run",
 }
 
 

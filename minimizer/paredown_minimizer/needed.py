@@ -8,6 +8,7 @@ programs that a run started have privileges of their own.
 from __future__ import annotations
 
 import collections
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -178,9 +179,10 @@ def _with_parents(path: str) -> Iterator[str]:
 
 
 def _owner(tree: Tree, path: str) -> str:
-    """Whose it is: "0:42 0640"."""
+    """Whose it is and for whom: "0:42 -rw-r-----"."""
     entry = tree[path]
-    return f"{entry.uid}:{entry.gid} {entry.mode:04o}"
+    kind = {"file": stat.S_IFREG, "directory": stat.S_IFDIR}.get(entry.type, 0)
+    return f"{entry.uid}:{entry.gid} {stat.filemode(kind | entry.mode)}"
 
 
 def users(needs: Iterable[Need]) -> AbstractSet[tuple[int, int]]:

@@ -234,8 +234,8 @@ class Exposed:
 class Need:
     """What the runs needed of the kernel: the material for running the container with less.
 
-    ``detail`` is owner and mode of what is written or restricted ("0:42 0640"), a tmpfs' options,
-    why a volume and nothing less, or the privileges of a program.
+    ``detail`` is whose what is written or restricted is ("0:42 -rw-r-----"), a tmpfs' options, why
+    a volume and nothing less, or the privileges of a program.
     """
 
     kind: NeedKind

@@ -90,7 +90,7 @@ def test_where_nothing_of_the_image_is_used_memory_will_do(root: Path) -> None:
     (root / "run").chmod(0o750)
     needs = needs_of(root, [written("/run/app.pid"), written("/run/made/by/run/x"), "/srv/data"])
     assert needs["tmpfs"] == [Need("tmpfs", "/run", (APP,), "mode=0750,uid=5,gid=6")]
-    assert needs["written"] == [Need("written", "/run", (APP,), "5:6 0750")]
+    assert needs["written"] == [Need("written", "/run", (APP,), "5:6 drwxr-x---")]
     assert "volume" not in needs
 
 
@@ -140,8 +140,8 @@ def test_what_root_used_and_not_everybody_can_is_told_with_its_owner(root: Path)
     files: list[str | File] = ["/etc/key", "/root/x", "/srv/data"]
     as_root = needs_of(root, files, [Process(1, 100, APP, 0, 0, 1)])
     assert as_root["restricted"] == [
-        Need("restricted", "/etc/key", (APP,), "0:0 0640"),
-        Need("restricted", "/root", (APP,), "0:0 0700"),
+        Need("restricted", "/etc/key", (APP,), "0:0 -rw-r-----"),
+        Need("restricted", "/root", (APP,), "0:0 drwx------"),
     ]
     assert "restricted" not in needs_of(root, files, [Process(1, 100, APP, 33, 33, 1)])
 

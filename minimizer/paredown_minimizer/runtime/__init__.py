@@ -1,0 +1,1 @@
+"""Running the container with less, from what its plan says that the runs needed."""
