@@ -13,6 +13,7 @@ FORMATS = {
     "list": "listing",
     "json": "document",
     "markdown": "markdown",
+    "html": "html",
 }
 
 

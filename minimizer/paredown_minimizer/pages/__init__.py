@@ -51,6 +51,7 @@ class Section:
     top: int = TOP
     headed: bool = False  # without the columns' titles the rows say nothing
     first: bool = False  # belongs into the first minute: is never folded away
+    detailed: bool = False  # each row is a package, about which a format with room tells more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

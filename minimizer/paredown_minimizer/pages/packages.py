@@ -96,7 +96,8 @@ def _packages(action: Action, manager: str, packages: Sequence[PackageReview]) -
     )
     rows = [_package(package, place=place, levels=levels_known) for package in packages]
     name = "-".join(filter(None, [_TITLES[action].lower(), escape_name(manager)]))
-    return Section(name, _title(action, manager, packages), columns, rows)
+    title = _title(action, manager, packages)
+    return Section(name, title, columns, rows, detailed=True)
 
 
 def _package(package: PackageReview, *, place: bool, levels: bool) -> Row:
