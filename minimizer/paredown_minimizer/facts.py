@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from paredown_minimizer import distributions
 from paredown_minimizer.contents import Contents
 from paredown_minimizer.locales import installed_locales
+from paredown_minimizer.openssl import configured_modules
 
 # What container runtimes set where an image sets none (moby, oci.DefaultPathEnvUnix).
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,6 +90,10 @@ def _languages(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
     return sorted(language for language in languages if _LANGUAGE.fullmatch(language))
 
 
+def _openssl_modules(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    return configured_modules(facts.contents, facts.environment.get("OPENSSL_CONF"))
+
+
 def _common_licences(facts: Facts, captures: Mapping[str, str]) -> list[str]:
     text = facts.contents.text(f"/usr/share/doc/{captures['package']}/copyright")
     return sorted(set(_COMMON_LICENCE.findall(text)))
@@ -109,6 +114,7 @@ FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
     "time_zone": _time_zones,
     "locale": _locales,
     "language": _languages,
+    "openssl_module": _openssl_modules,
     "common_licence": _common_licences,
     "distribution_file": _distribution_files,
 }

@@ -10,9 +10,7 @@ ALL = proofs_system.PROOFS + proofs_languages.PROOFS
 OWED = {
     *("accounts/accounts", "directories/mounted", "licences/copyright", "release/release"),
     *("name-service/go-hosts", "name-service/go-services"),
-    *("php/sessions", "shell/node", "shell/python", "shell/ruby"),
-    *("python/distribution", "python/find-library", "python/mime-types"),
-    *("python/standard-library", "time-zone/go", "time-zone/go-local-time"),
-    *("time-zone/local-time", "time-zone/python", "tls/go", "tls/openssl"),
-    *("tls/openssl-of-old", "tls/roots"),
+    *("openssl/configuration-of-old", "openssl/configured"),
+    *("time-zone/go", "time-zone/go-local-time", "time-zone/postgresql"),
+    *("time-zone/python-package", "time-zone/ruby", "tls/go", "tls/nss"),
 }

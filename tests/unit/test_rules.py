@@ -75,9 +75,12 @@ def _fired(
     return _kept(root, [APP], env)
 
 
-def _kept(root: Path, traced: Iterable[str], env: Iterable[str] = ()) -> set[str]:
+def _kept(
+    root: Path, traced: Iterable[str], env: Iterable[str] = (), more: Iterable[str] = ()
+) -> set[str]:
+    """Return what is kept; each path is a package, as those in ``more`` are."""
     libraries = [f"/usr/lib/{path.name}" for path in root.glob("usr/lib/*.so*")]
-    owned = [*OTHERS, *sorted(traced), *libraries]
+    owned = [*OTHERS, *sorted(traced), *libraries, *more]
     packages = {f"p{n}": [path] for n, path in enumerate(owned)}
     config = {"Env": list(env)}
     decision = decided(root, traced, packages, config=config, granularity="file")
@@ -212,11 +215,53 @@ def test_tls_of_an_older_openssl_beside_a_newer_one(root: Path) -> None:
     assert old < _fired(root, soname="libssl.so.1.1")
 
 
+OPENSSL = """openssl_conf = init # by default
+[ init ]
+providers = loaded
+engines = engines
+[loaded]
+default = default
+legacy = legacy
+[engines]
+1.own = own
+[legacy]
+activate = 1
+[own]
+dynamic_path = /usr/lib/engines-3/pkcs11.so
+"""
+
+
+def test_modules_that_openssl_is_configured_to_load(root: Path) -> None:
+    legacy, fips, odd = (f"/usr/lib/ossl-modules/{name}.so" for name in ("legacy", "fips", "x/y"))
+    pkcs11, afalg = (f"/usr/lib/engines-3/{name}.so" for name in ("pkcs11", "afalg"))
+    modules = {legacy, fips, odd, pkcs11, afalg}
+    own = "providers = a\n[a]\nfips = f\n"
+    make_tree(root, {**dict.fromkeys(modules, "x"), "/srv/own.cnf": own})
+    compile_library(root / APP.lstrip("/"), soname="libcrypto.so.3")
+    config = root / "etc/ssl/openssl.cnf"
+    config.write_text(OPENSSL)
+    assert modules & _kept(root, [APP], more=modules) == {legacy, pkcs11}
+    config.write_text("[\n=\nproviders = a\n[a\nlegacy")
+    assert modules & _kept(root, [APP], more=modules) == {legacy}
+    config.write_text("[b]\nlegacy = c\n")
+    assert modules & _kept(root, [APP], ["OPENSSL_CONF=/srv/own.cnf"], modules) == {fips}
+
+
+@pytest.mark.parametrize("server", ["server", "amd64/server"])
+def test_java_without_its_source_and_without_a_display(root: Path, server: str) -> None:
+    home = "/usr/lib/jvm/java"
+    needed = {f"{home}/{name}" for name in ("lib/tzdb.dat", "lib/security/cacerts", "conf/x")}
+    others = {f"{home}/{name}" for name in ("lib/src.zip", "lib/libawt_xawt.so", "jmods/x.jmod")}
+    machine = f"{home}/lib/{server}/libjvm.so"
+    make_tree(root, dict.fromkeys({machine, *needed, *others}, "x"))
+    assert _kept(root, [machine], more=needed | others) == needed
+
+
 def test_python(root: Path) -> None:
     found = _kept(root, ["/usr/bin/python3.11"])
     assert "/usr/lib/python3.11/os.py" in found
     assert "/usr/lib/python3.11/test/test_os.py" not in found
-    assert {"/etc/mime.types", "/usr/sbin/ldconfig", "/sbin", "/usr/bin/dash"} <= found
+    assert {"/etc/mime.types", "/usr/sbin/ldconfig", "/sbin"} <= found
     assert "/usr/share/zoneinfo/Europe/Berlin" in found
     assert _kept(root, ["/usr/share/zoneinfo/Europe/Berlin"]) == set()
 
