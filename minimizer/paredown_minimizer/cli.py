@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "why a plan keeps or removes a path or package",
     "apply": "write the slim image",
     "check": "what a trace used and a plan removes",
+    "pin": "add a decision to a policy file",
     "gate": "is a plan within the policy's bounds?",
     "runtime": "with how much less the container could run",
 }

@@ -9,7 +9,8 @@ ignores nothing for sessions from outside (docs/recording.md), which therefore c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.globs import compile_pattern, expand
 from paredown_minimizer.image.model import Image, Tree
@@ -18,7 +19,7 @@ from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.traced import traced_evidence
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import LeftOut
+from paredown_schemas.plan import DirectoryLink, LeftOut, Plan
 from paredown_schemas.trace import File, Record, Run, SessionKind
 
 _TELLS_EVERY_USER = ("ebpf-trampolines", "ebpf-tracepoints", "bcc")
@@ -47,30 +48,51 @@ def leave_out(policy: Policy, runs: Sequence[Run], image: Image, sessions: Sessi
     if not policy.leave_out:
         return Rest(runs)
     entries = policy.leave_out
-    names = [_Names(entry, image.tree) for entry in entries]
-    parts = [_parted(run, names) for run in runs]
+    named = [Named(entry, _programs(entry, image.tree)) for entry in entries]
+    parts = [_parted(run, named) for run in runs]
     *taken, rest = ([part[n] for part in parts] for n in range(len(entries) + 1))
     used = _files(rest, image, sessions)
     told = []
     warnings = []
-    for entry, out in zip(entries, taken, strict=True):
+    for entry, each, out in zip(entries, named, taken, strict=True):
         files = len(_files(out, image, sessions) - used)
         told.append(LeftOut(entry.session, entry.exe, entry.reason, files, entry.scenario))
         if not any(run.records for run in out):
-            warnings.append(f"the policy leaves out {_title(entry)}, which no run has")
+            warnings.append(f"the policy leaves out {each.title}, which no run has")
     return Rest(rest, tuple(sorted(told, key=repr)), tuple(warnings))
 
 
-def _parted(run: Run, names: Sequence[_Names]) -> list[Run]:
+def counted(plan: Plan, run: Run) -> Iterator[File]:
+    """Yield the uses of ``run`` that count, where those that ``plan`` left out do not.
+
+    Where the trace cannot bear that a use is left out, it counts.
+    """
+    entries = [Unused(e.session, e.exe, e.scenario, e.reason) for e in plan.left_out]
+    named = [Named(entry, _behind_links(entry.exe or "", plan.links)) for entry in entries]
+    kinds = run.sessions()
+    for file in run.files():
+        kind = kinds[file.session].kind if file.session in kinds else "container"
+        if not (_bears(run, kind) and any(each.match(file, kind, run) for each in named)):
+            yield file
+
+
+def _behind_links(pattern: str, links: Sequence[DirectoryLink]) -> set[str]:
+    begin = (link for link in links if pattern.startswith(f"{link.path}/"))
+    return {f"{link.target.rstrip('/')}{pattern[len(link.path) :]}" for link in begin}
+
+
+def _parted(run: Run, named: Sequence[Named]) -> list[Run]:
     """Return the run with the uses of each entry, and last with all else."""
-    records: list[list[Record]] = [[] for _ in range(len(names) + 1)]
-    kinds: dict[int, SessionKind] = {id_: each.kind for id_, each in run.sessions().items()}
+    records: list[list[Record]] = [[] for _ in range(len(named) + 1)]
+    kinds = run.sessions()
     for record in run.records:
-        number = len(names)
+        number = len(named)
         if isinstance(record, File):
-            kind = kinds.get(record.session, "container")
-            matches = (n for n, each in enumerate(names) if each.match(record, kind, run))
+            kind = kinds[record.session].kind if record.session in kinds else "container"
+            matches = (n for n, each in enumerate(named) if each.match(record, kind, run))
             number = next(matches, number)
+            if number < len(named) and not _bears(run, kind):
+                raise _hidden(named[number], run)
         records[number].append(record)
     return [dataclasses.replace(run, records=tuple(part)) for part in records]
 
@@ -80,26 +102,32 @@ def _files(runs: Sequence[Run], image: Image, sessions: Sessions) -> set[str]:
     return {path for path in paths if image.tree[path].type != "directory"}
 
 
-class _Names:
+class Named:
     """Says which uses one entry of the policy names."""
 
-    def __init__(self, entry: Unused, tree: Tree) -> None:
+    def __init__(self, entry: Unused, programs: AbstractSet[str]) -> None:
+        """``programs``: those that the entry's pattern leads to, by links too."""
         self._entry = entry
-        # A trace has the program's own path; people write /bin/find where /bin is a link.
-        named = (tree.resolve(path) for path in expand(tree, entry.exe or ""))
-        self._programs = {resolved.path for resolved in named if resolved is not None}
+        self._programs = programs
         self._pattern = compile_pattern(entry.exe or "")
 
+    @property
+    def title(self) -> str:
+        """Return the entry in words."""
+        entry = self._entry
+        words = [f"session {entry.session}" if entry.session else ""]
+        words += [f"exe {escape_name(entry.exe)}" if entry.exe else ""]
+        words += [f"in scenario {escape_name(entry.scenario)}" if entry.scenario else ""]
+        return " ".join(filter(None, words))
+
     def match(self, file: File, kind: SessionKind, run: Run) -> bool:
+        """Say whether the entry names a use, in a session of this kind."""
         entry = self._entry
         if entry.session not in (None, kind) or entry.scenario not in (None, run.header.scenario):
             return False
         # That somebody started the program is no use either.
         started = file.how in _STARTED and not file.truncated and self._is_program(file.path)
-        if entry.exe is not None and not started and not self._is_program(file.exe):
-            return False
-        _refuse_hidden(entry, kind, run)
-        return True
+        return entry.exe is None or started or self._is_program(file.exe)
 
     def _is_program(self, path: str | None) -> bool:
         if path is None:
@@ -107,21 +135,22 @@ class _Names:
         return path in self._programs or self._pattern.fullmatch(path) is not None
 
 
-def _refuse_hidden(entry: Unused, kind: SessionKind, run: Run) -> None:
-    recorder = run.header.recorder
-    if recorder in (_TELLS_EVERY_USER_FROM_OUTSIDE if kind == "injected" else _TELLS_EVERY_USER):
-        return
-    raise ParedownError(
-        f"cannot leave out {_title(entry)} of run {escape_name(run.header.run)}: its recorder, "
-        f"{escape_name(recorder)}, tells of a file's first user only, and another may have "
-        "come after",
+def _programs(entry: Unused, tree: Tree) -> set[str]:
+    """A trace has the program's own path; people write /bin/find where /bin is a link."""
+    named = (tree.resolve(path) for path in expand(tree, entry.exe or ""))
+    return {resolved.path for resolved in named if resolved is not None}
+
+
+def _bears(run: Run, kind: SessionKind) -> bool:
+    known = _TELLS_EVERY_USER_FROM_OUTSIDE if kind == "injected" else _TELLS_EVERY_USER
+    return run.header.recorder in known
+
+
+def _hidden(named: Named, run: Run) -> ParedownError:
+    return ParedownError(
+        f"cannot leave out {named.title} of run {escape_name(run.header.run)}: its recorder, "
+        f"{escape_name(run.header.recorder)}, tells of a file's first user only, and another may "
+        "have come after",
         hint="record with --recorder ebpf, or run the program by docker exec and leave out "
         "session: injected",
     )
-
-
-def _title(entry: Unused) -> str:
-    words = [f"session {entry.session}" if entry.session else ""]
-    words += [f"exe {escape_name(entry.exe)}" if entry.exe else ""]
-    words += [f"in scenario {escape_name(entry.scenario)}" if entry.scenario else ""]
-    return " ".join(filter(None, words))

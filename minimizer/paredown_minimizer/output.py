@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import os
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -149,6 +150,8 @@ def _replace(path: Path, raw: bytes, *, force: bool) -> None:
     try:
         with temporary.open("xb") as file:
             file.write(raw)
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

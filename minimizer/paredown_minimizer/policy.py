@@ -20,7 +20,6 @@ from paredown_minimizer.packages.base import Inventory
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Granularity
-from paredown_schemas.trace import SessionKind
 
 _PACKAGE = "package:"
 _RULE = "rule:"
@@ -83,7 +82,7 @@ class PackageGranularity:
 class Unused:
     """Uses that are no evidence: of a kind of session, by a program, or both."""
 
-    session: SessionKind | None
+    session: str | None  # a kind
     exe: str | None  # a path pattern
     scenario: str | None  # only in runs of this one
     reason: str

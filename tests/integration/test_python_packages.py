@@ -16,7 +16,7 @@ import pytest
 
 from decisions import runs_of
 from languages import files_of, handed, slim
-from paredown_minimizer.commands.check import find_misses
+from paredown_minimizer.misses import find_misses
 
 SITE = "usr/local/lib/python3/site-packages"
 ROOTS = ("flask", "requests", "zope.interface")

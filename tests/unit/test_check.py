@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.resources
 import json
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from fixture_types import MakeTrace
 from paredown_minimizer.cli import main
-from paredown_schemas.plan import dump_plan
-from plans import IDENTITY, example_plan
+from paredown_minimizer.policyfile import parse_policy
+from paredown_schemas.plan import ListedPaths, dump_plan
+from paredown_schemas.trace import Session
+from plans import IDENTITY, example_plan, package
 from traces import use
 
 
@@ -125,3 +128,68 @@ def test_a_trace_of_another_image_is_refused(
 
 def test_a_trace_from_inside_a_container_is_taken(plan: Path, make_trace: MakeTrace) -> None:
     assert main(["check", str(plan), "--trace", str(make_trace(["/usr/bin/bash"]))]) == 3
+
+
+def _misses(plan: Path, trace: Path, *options: str) -> int:
+    return main(["check", str(plan), "--trace", str(trace), *options])
+
+
+def test_pins_are_added_for_what_was_missed(
+    tmp_path: Path, make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The plan goes by file, but for bash; bash64 has a name that two packages have."""
+    packages = (
+        dataclasses.replace(package("bash", "remove", 0, 2, 9), granularity="package"),
+        dataclasses.replace(package("two", "remove", 0, 1, 9), granularity="package"),
+        dataclasses.replace(
+            package("two", "remove", 0, 1, 9), architecture="i386", granularity="package"
+        ),
+        package("tzdata", "trim", 1, 2, 9),
+    )
+    gone = (
+        ListedPaths(None, "/srv", ("odd[1]\n",)),
+        ListedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),
+        ListedPaths("two:i386", "/usr/bin", ("two",)),
+        ListedPaths("tzdata:amd64", "/usr/share/zoneinfo", ("CET",)),
+    )
+    plan, policy = tmp_path / "plan.json", tmp_path / "policy.yaml"
+    plan.write_text(dump_plan(example_plan(packages=packages, removed=gone, left_out=())))
+    policy.write_text("version: 1  # ours\n")
+    used = [use(f"/usr/bin/{name}", how="exec", exe="/usr/sbin/cron") for name in ("bash", "rbash")]
+    used += [use("/srv/odd[1]\n", exe=None), use("/usr/bin/two"), use("/usr/share/zoneinfo/CET")]
+    trace = make_trace(used, identity=IDENTITY, scenario="nightly")
+    assert _misses(plan, trace, "--add-pins", str(policy)) == 3
+    assert "Added 4 pins to" in capsys.readouterr().err
+    added = policy.read_text()
+    assert added.startswith("version: 1  # ours\npins:\n")
+    assert [(pin.target, pin.reason) for pin in parse_policy(added).pins] == [
+        ("/srv/odd[[]1]\n", "used in nightly by an unknown program: /srv/odd[1]\\x0a"),
+        ("package:bash", "used in nightly by /usr/sbin/cron: /usr/bin/bash and 1 other"),
+        ("package:two:i386", "used in nightly by /usr/bin/app: /usr/bin/two"),
+        ("/usr/share/zoneinfo/CET", "used in nightly by /usr/bin/app: /usr/share/zoneinfo/CET"),
+    ]
+    assert _misses(plan, trace, "--add-pins", str(policy)) == 3
+    assert "Added 0 pins to" in capsys.readouterr().err
+    assert policy.read_text() == added
+
+
+def test_what_the_plan_left_out_is_left_out(
+    plan: Path, make_trace: MakeTrace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the example that is find in sessions from outside, in the scenario load."""
+    outside = [Session(2, "injected", 200, 0)]
+    found = use("/usr/bin/bash", exe="/usr/bin/find", session=2)
+    for record, scenario, code in (
+        (found, "load", 0),
+        (found, "other", 3),
+        (dataclasses.replace(found, session=1), "load", 3),
+        (dataclasses.replace(found, exe=None), "load", 3),
+        (dataclasses.replace(found, path="/bin/find", how="exec", exe="/bin/sh"), "load", 0),
+    ):
+        trace = make_trace([record], identity=IDENTITY, scenario=scenario, records=outside)
+        assert _misses(plan, trace) == code, record
+    capsys.readouterr()
+    trace = make_trace(
+        [found], identity=IDENTITY, scenario="load", records=outside, recorder="unheard of"
+    )
+    assert _misses(plan, trace) == 3

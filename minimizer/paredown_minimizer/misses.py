@@ -1,0 +1,110 @@
+"""What runs used and a plan removes, and the pins that would keep it."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Iterable, Sequence
+
+from paredown_minimizer.image.model import parent
+from paredown_minimizer.leftout import counted
+from paredown_minimizer.output import plural
+from paredown_minimizer.policy import Pin
+from paredown_schemas.errors import DamagedInputError
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import PackageDecision, Plan
+from paredown_schemas.trace import File, Run
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Miss:
+    """A path that a run used and the plan removes."""
+
+    package: str | None
+    path: str
+    how: tuple[str, ...]
+    exes: tuple[str, ...]
+    scenarios: tuple[str, ...]
+
+
+def refuse_other_image(plan: Plan, runs: Sequence[Run]) -> None:
+    """Raise DamagedInputError if a run is known to be of another image than the plan."""
+    for run in runs:
+        identity = run.image.identity if run.image else None
+        for what, ours, theirs in (
+            ("image", plan.image, identity or plan.image),
+            ("platform", plan.platform, run.header.platform),
+        ):
+            if ours != theirs:
+                raise DamagedInputError(
+                    f"cannot check run {escape_name(run.header.run)}: it is of {what} "
+                    f"{escape_name(theirs)}, the plan of {escape_name(ours)}"
+                )
+
+
+def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
+    """Return what the runs used of what ``plan`` removes, by package and path.
+
+    A truncated path means every path that goes and ends so; one that a run made, the directory that
+    it was made in. What the plan left out of its own traces is left out here, too.
+    """
+    gone = {path: record.package for record in plan.removed for path in record.paths()}
+    catalogue = {path for record in plan.catalogue for path in record.paths()}
+    uses: dict[str, list[tuple[Run, File]]] = {}
+    for run in runs:
+        for file in counted(plan, run):
+            for path in set(_meant(file, gone)) - catalogue:
+                uses.setdefault(path, []).append((run, file))
+    misses = [_miss(gone[path], path, uses[path]) for path in uses]
+    return sorted(misses, key=lambda miss: (miss.package or "", miss.path))
+
+
+def _meant(file: File, gone: dict[str, str | None]) -> list[str]:
+    if not file.truncated:
+        # What the image has below a directory that goes is in ``gone`` itself.
+        path = file.path
+        while path != "/" and path not in gone:
+            path = parent(path)
+        return [path] if path in gone else []
+    ending = "/" + file.path.lstrip("/")
+    return [path for path in gone if path.endswith(ending)]
+
+
+def _miss(package: str | None, path: str, uses: Iterable[tuple[Run, File]]) -> Miss:
+    pairs = list(uses)
+    return Miss(
+        package=package,
+        path=path,
+        how=tuple(sorted({file.how for _, file in pairs})),
+        exes=tuple(sorted({file.exe for _, file in pairs if file.exe is not None})),
+        scenarios=tuple(sorted({run.header.scenario or run.header.run for run, _ in pairs})),
+    )
+
+
+def pins_of(plan: Plan, misses: Sequence[Miss]) -> list[Pin]:
+    """Return pins that keep what was missed: packages that stay or go as a whole, else paths."""
+    whole = {each.key: each for each in plan.packages if _is_whole(plan, each)}
+    missed: dict[str, list[Miss]] = {}
+    for miss in misses:
+        package = whole.get(miss.package or "")
+        target = glob.escape(miss.path) if package is None else _target(plan, package)
+        missed.setdefault(target, []).append(miss)
+    return [Pin("keep", target, _reason(same)) for target, same in missed.items()]
+
+
+def _is_whole(plan: Plan, package: PackageDecision) -> bool:
+    return (package.granularity or plan.granularity) == "package"
+
+
+def _target(plan: Plan, package: PackageDecision) -> str:
+    """A key holds the architecture, or the place; a name will do where it is the only one."""
+    name = package.name if package.location is None else f"{package.manager}:{package.name}"
+    same = [p for p in plan.packages if (p.name, p.manager) == (package.name, package.manager)]
+    return f"package:{name if len(same) == 1 else package.key}"
+
+
+def _reason(misses: Sequence[Miss]) -> str:
+    scenarios = ", ".join(sorted({name for miss in misses for name in miss.scenarios}))
+    exes = ", ".join(sorted({exe for miss in misses for exe in miss.exes})) or "an unknown program"
+    others = f" and {plural(len(misses) - 1, 'other')}" if len(misses) > 1 else ""
+    return escape_name(f"used in {scenarios} by {exes}: {misses[0].path}{others}")
