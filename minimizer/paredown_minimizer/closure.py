@@ -127,6 +127,23 @@ class Closure:
             if reach != Reach.ALONE and not self._tree.leads_to_directory(path):
                 self._hold_packages(path)
 
+    def fork(self) -> Closure:
+        """Return a closure that begins with all that this one holds, and may grow on its own.
+
+        It holds no packages, and nothing that it needs is blocked or gives way.
+        """
+        other = Closure(
+            self._contents,
+            self._inventory,
+            self._loader,
+            self._rulebook,
+            Granularities("file"),
+            Trim(self._rulebook.facts),
+        )
+        other.evidence, other.reach = dict(self.evidence), dict(self.reach)
+        other._linked, other._started = set(self._linked), set(self._started)
+        return other
+
     def chain(self, path: str) -> tuple[Evidence, ...]:
         """Return the evidence from ``path`` to what nothing else has to hold."""
         chain = []

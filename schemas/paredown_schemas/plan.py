@@ -48,6 +48,8 @@ RiskReason = Literal[
     "recommends",
     "configures",  # it is a configuration file of something that stays
     "interpreter",  # it starts scripts that stay
+    "utility",  # a shell stays, whose commands count on the utilities of POSIX
+    "needed",  # what may be missed, for one of the other reasons, needs it
 ]
 SurfaceKind = Literal[
     "executable",

@@ -21,6 +21,8 @@ _SAYS: dict[RiskReason, str] = {
     "recommends": "recommended by",
     "configures": "configures",
     "interpreter": "starts",
+    "needed": "needed by",
+    "utility": "a POSIX utility for",
 }
 
 

@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 from paredown_minimizer.contents import Contents
 from paredown_minimizer.planrecords import Settled
-from paredown_minimizer.risks import commands, depends, names
+from paredown_minimizer.risks import (
+    commands,
+    configures,
+    depends,
+    interpreters,
+    names,
+    needed,
+    patterns,
+    utilities,
+)
 from paredown_minimizer.risks.levels import Levels, in_order
 from paredown_minimizer.risks.situation import Situation
 from paredown_schemas.plan import PackageDecision, Risk
@@ -19,6 +28,10 @@ from paredown_schemas.plan import PackageDecision, Risk
 REASONS: tuple[Callable[[Situation], Iterable[Risk]], ...] = (
     names.find,
     commands.find,
+    patterns.find,
+    interpreters.find,
+    utilities.find,
+    configures.find,
     depends.find,
 )
 
@@ -28,7 +41,8 @@ def find_risks(
 ) -> tuple[Risk, ...]:
     """Return why what goes may be missed, the most likely first."""
     situation = Situation(settled, contents, {p.key: p.action for p in packages})
-    return in_order({risk for reason in REASONS for risk in reason(situation)})
+    risks = {risk for reason in REASONS for risk in reason(situation)}
+    return in_order(risks | set(needed.find(situation, risks)))
 
 
 def with_levels(

@@ -29,6 +29,11 @@ def highest(levels: Iterable[Level]) -> Level:
     return min(levels, key=RANK.__getitem__, default="low")
 
 
+def at_most(level: Level, most: Level) -> Level:
+    """Return a level, or ``most`` where it is higher."""
+    return max(level, most, key=RANK.__getitem__)
+
+
 class Levels:
     """Answers which risks speak of a path or a package."""
 

@@ -1,21 +1,27 @@
-"""What reasons look at: what was decided, and who was used."""
+"""What reasons look at: what was decided, who was used, and what of each package goes."""
 
 from __future__ import annotations
 
+import bisect
+import collections
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.closure import Reach
 from paredown_minimizer.contents import Contents
-from paredown_minimizer.image.model import Tree
+from paredown_minimizer.image.model import Tree, parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.planrecords import Settled
-from paredown_schemas.plan import Action, Evidence
+from paredown_schemas.plan import Action, Evidence, Level, Risk, RiskReason
 
 # A directory that more packages than this list says nothing about any of them.
 SHARED = 3
+# Fewer paths than this are spoken of one by one.
+_FEW = 4
+# A package that so many records speak of is spoken of as a whole: nobody reads more.
+_RECORDS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +78,13 @@ class Situation:
         owners = self.inventory.owners
         return frozenset(key for path in used for key in owners.get(path, ()))
 
-    def packages(self, path: str) -> Iterable[str | None]:
+    @functools.cached_property
+    def needed(self) -> frozenset[str]:
+        """Return the sonames that ELF files of the primary closure need."""
+        found = (self.contents.elf(path) for path in self.evidence)
+        return frozenset(soname for elf in found if elf for soname in elf.needed)
+
+    def packages(self, path: str) -> Sequence[str | None]:
         """Return the packages that are spoken of where ``path`` is; None: nobody's."""
         owners = self.inventory.owners.get(path)
         if owners:
@@ -82,3 +94,77 @@ class Situation:
         for source in sources - packages:
             packages |= self.inventory.owners.get(source, frozenset())
         return sorted(packages) or (None,)
+
+    def below(self, directory: str) -> Sequence[str]:
+        """Return those of ``files`` that lie below a directory."""
+        first = bisect.bisect_left(self.files, f"{directory}/")
+        # "0" is what follows on "/" in any text.
+        return self.files[first : bisect.bisect_left(self.files, f"{directory}0")]
+
+    def risks(
+        self,
+        paths: Iterable[str],
+        named_by: str,
+        level: Level,
+        reason: RiskReason,
+        few: int = _FEW,
+    ) -> Iterator[Risk]:
+        """Yield risks that speak of ``paths``, which go, and of no other path that goes.
+
+        Where they are all that goes of a package below a directory, and not fewer than ``few``,
+        the risk names the directory.
+        """
+        by_package: dict[str | None, set[str]] = {}
+        for path in paths:
+            for package in self.packages(path):
+                by_package.setdefault(package, set()).add(path)
+        for package in sorted(by_package, key=str):
+            for path in self._folded(package, by_package[package], few):
+                yield Risk(package, path, named_by, level, reason)
+
+    @functools.cached_property
+    def files(self) -> Sequence[str]:
+        """Return what goes, is no directory, and what programs could read, sorted."""
+        kind = self.settled.trim.kind
+        return sorted(
+            path for path in self.removed if self.tree[path].type != "directory" and not kind(path)
+        )
+
+    @functools.cached_property
+    def _totals(self) -> Mapping[str | None, Mapping[str, int]]:
+        """Return how much goes of each package below each directory."""
+        totals: dict[str | None, collections.Counter[str]] = {}
+        for path in self.files:
+            for package in self.packages(path):
+                totals.setdefault(package, collections.Counter()).update(above(path))
+        return totals
+
+    def _folded(self, package: str | None, paths: AbstractSet[str], few: int) -> list[str]:
+        total = self._totals.get(package, {})
+        count = collections.Counter(directory for path in paths for directory in above(path))
+        folded: set[str] = set()
+        for share in (1.0, 0.5, 0.0):
+            whole = {at for at in count if count[at] >= max(few, share * total[at])}
+            folded = {_highest(path, whole, count) for path in paths}
+            if len(folded) <= _RECORDS:
+                break
+        return sorted(folded)
+
+
+def _highest(path: str, whole: AbstractSet[str], count: Mapping[str, int]) -> str:
+    """Return the highest directory that may stand for a path, and of equal ones the deepest."""
+    chosen = [directory for directory in above(path) if directory in whole]
+    most = count[chosen[-1]] if chosen else 0
+    return next((directory for directory in chosen if count[directory] == most), path)
+
+
+def is_library(path: str) -> bool:
+    """Say whether a path is called as shared objects are."""
+    name = path.rpartition("/")[2]
+    return name.endswith(".so") or ".so." in name
+
+
+def above(path: str) -> Iterator[str]:
+    """Yield the directories above, the nearest first, without the root."""
+    while (path := parent(path)) != "/":
+        yield path

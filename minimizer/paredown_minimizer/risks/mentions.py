@@ -1,0 +1,115 @@
+"""Path strings in the files that a decision rests on: each name of something of the image, and how.
+
+ELF files are taken for what they are, strings in the midst of bytes; .pyc by the lengths that they
+give; all others as text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+from paredown_minimizer.elf import MAGIC
+from paredown_minimizer.image.model import Tree, parent
+from paredown_schemas.names import decode_name
+from paredown_schemas.plan import Level
+
+# Beyond it a file is data, and the time better spent elsewhere.
+LIMIT = 64 << 20
+# A name that begins at a slash, not in the middle of a relative one or of an URL's.
+_NAME = re.compile(rb"(?<![\w.+@%~/-])/[\w.+@~-]+(?:/[\w.+@~-]+)*")
+_NAME_IN_BYTECODE = re.compile(rb"/[\w.+@~-]+(?:/[\w.+@~-]+)*")
+_SONAME = re.compile(rb"(?<=\0)[\w.+-]+\.so(?:\.[\w.]+)?(?=\0)")
+_SOURCES = (
+    *(".py", ".pyc", ".rb", ".js", ".mjs", ".cjs", ".php", ".pl", ".pm", ".sh", ".lua", ".tcl"),
+    *(".cgi", ".rake"),
+)
+_COMMENT = re.compile(rb"^[ \t]*(?:#(?!!)|//|;).*$", re.MULTILINE)
+_QUOTES = (b'"', b"'", b"\0")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Text:
+    """One file's content, and whether it is a program's: ELF, a script or a source."""
+
+    path: str
+    data: bytes
+    is_elf: bool
+    is_program: bool
+
+    def level(self, names: Iterable[bytes]) -> Level:
+        """Return what names in it say: high, if a program has one as a string of its own.
+
+        That is as open(2) and execve(2) would get it: a C string, or between quotes. Low, if it
+        stands in comments alone.
+        """
+        bytecode = self.path.endswith(".pyc")
+        plain = self.data if self.is_elf or bytecode else _COMMENT.sub(b"", self.data)
+        if not bytecode and not any(name in plain for name in names):
+            return "low"
+        whole = bytecode or any(
+            quote + name + quote in plain for name in names for quote in _QUOTES
+        )
+        return "high" if self.is_program and whole else "medium"
+
+    def names(self) -> set[bytes]:
+        """Return all path strings."""
+        if self.path.endswith(".pyc"):
+            return set(_bytecode_names(self.data))
+        return set(_NAME.findall(self.data))
+
+    def sonames(self) -> set[str]:
+        """Return the strings that are nothing but a shared object's name."""
+        return {decode_name(name) for name in _SONAME.findall(self.data)}
+
+
+def text_of(path: str, data: bytes) -> Text:
+    """Return a file's content with what kind it is."""
+    is_elf = data.startswith(MAGIC)
+    return Text(path, data, is_elf, is_elf or path.endswith(_SOURCES) or data.startswith(b"#!"))
+
+
+class Places:
+    """Finds what names mean in a tree, each once."""
+
+    def __init__(self, tree: Tree, removed: AbstractSet[str]) -> None:
+        """Know nothing yet."""
+        self._tree = tree
+        self._removed = removed
+        self._known: dict[bytes, str | None] = {}
+
+    def of(self, name: bytes) -> str | None:
+        """Return the path that a name means; None if there is none.
+
+        A made-up name means the directory that it lies in, if that goes; a link to a directory
+        means the directory.
+        """
+        if name not in self._known:
+            self._known[name] = self._find(decode_name(name))
+        return self._known[name]
+
+    def _find(self, name: str) -> str | None:
+        named = self._tree.canonical(name)
+        if named not in self._tree:
+            return parent(named) if parent(named) in self._removed else None
+        if self._tree[named].type == "symlink" and self._tree.leads_to_directory(named):
+            resolved = self._tree.resolve(named)
+            return resolved.path if resolved else None
+        return named
+
+
+def _bytecode_names(data: bytes) -> Iterator[bytes]:
+    """Marshal writes a string as a type, its length and its bytes (CPython, Python/marshal.c).
+
+    What follows is no separator: only the length says where the name ends.
+    """
+    for match in _NAME_IN_BYTECODE.finditer(data):
+        start = match.start()
+        for kind, width in ((b"zZ", 1), (b"aAus", 4)):
+            head = start - width - 1
+            if head >= 0 and data[head] & 0x7F in kind:
+                length = int.from_bytes(data[start - width : start], "little")
+                if 1 < length <= len(match[0]):
+                    yield match[0][:length]
