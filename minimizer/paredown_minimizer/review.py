@@ -44,7 +44,7 @@ class RiskReview:
     package: str | None
     path: str | None
     reason: RiskReason
-    named_by: Sequence[str]
+    named_by: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _fold(risks: Iterable[Risk]) -> list[RiskReview]:
         key = (risk.level, risk.package, risk.path, risk.reason)
         named.setdefault(key, set()).add(risk.named_by)
     order = sorted(named, key=lambda key: (rank(key[0]), key[1] or "", key[2] or "", key[3]))
-    return [RiskReview(*key, sorted(named[key])) for key in order]
+    return [RiskReview(*key, tuple(sorted(named[key]))) for key in order]
 
 
 def _by_place(packages: Iterable[PackageReview]) -> list[LanguageReview]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import json
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
-import referencing
 
+import output_schemas
 from paredown_minimizer.cli import main
 from paredown_minimizer.formats import FORMATS
 from paredown_schemas.plan import Level, Plan, Totals, dump_plan
@@ -142,21 +139,13 @@ def test_list_has_every_path_that_goes(plan: Path, capsys: pytest.CaptureFixture
 def test_json_is_what_the_schema_says(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", str(plan), "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    validator = _validator("diff-1.schema.json")
+    validator = output_schemas.validator("diff-1.schema.json")
     validator.validate(document)
     assert not validator.is_valid({**document, "extra": 1})
     assert not validator.is_valid({**document, "traces": [{"run": 1}]})
     nginx = next(p for p in document["packages"] if p["decision"]["name"] == "nginx")
     assert nginx["evidence"]["path"] == "/usr/sbin/nginx"
     assert nginx["evidence_paths"] == 2
-
-
-def _validator(name: str) -> jsonschema.Draft7Validator:
-    """Schemas refer to the plan's by its identity: the records are defined there alone."""
-    directory = importlib.resources.files("paredown_schemas")
-    schema, plan = (json.loads((directory / n).read_text()) for n in (name, "plan-1.schema.json"))
-    resource: referencing.Resource[Any] = referencing.Resource.from_contents(plan)
-    return jsonschema.Draft7Validator(schema, registry=resource @ referencing.Registry())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Protocol, cast
 
+from paredown_minimizer.comparison import Comparison
 from paredown_minimizer.review import Review
 
 # What a person asks for, and the module here that writes it.
@@ -22,6 +23,10 @@ class Format(Protocol):
 
     def review(self, review: Review) -> str:
         """Return the text of a plan's review."""
+        ...
+
+    def comparison(self, comparison: Comparison) -> str:
+        """Return the text of what changed between two plans."""
         ...
 
 

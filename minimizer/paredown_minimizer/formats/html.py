@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from paredown_minimizer.comparison import Comparison
 from paredown_minimizer.formats.charts import curve, treemap
 from paredown_minimizer.pages import Page
+from paredown_minimizer.pages.comparison import comparison_page
 from paredown_minimizer.pages.phrases import evidence_phrase, says
 from paredown_minimizer.pages.review import review_page
 from paredown_minimizer.review import Review
@@ -50,6 +52,12 @@ def review(review: Review) -> str:
         curve=curve(profile, *_CURVE) if profile else None,
         unowned_gone=_lines(entry for entry in review.plan.removed if entry.package is None),
     )
+
+
+def comparison(comparison: Comparison) -> str:
+    """Return the page of what changed between two plans."""
+    page = comparison_page(comparison)
+    return _render(page, details={}, maps=[], curve=None, unowned_gone="")
 
 
 def _render(page: Page, **more: Any) -> str:

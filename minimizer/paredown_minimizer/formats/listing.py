@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paredown_minimizer.comparison import Comparison
 from paredown_minimizer.pages import MARKS
 from paredown_minimizer.pages.phrases import group_mark, pattern_of, reason
-from paredown_minimizer.review import PackageReview, Review
+from paredown_minimizer.review import PackageReview, Review, RiskReview
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
 
@@ -17,6 +18,29 @@ from paredown_schemas.plan import Plan
 def review(review: Review) -> str:
     """Return the list of a plan's review."""
     return "".join(line + "\n" for line in _lines(review))
+
+
+def comparison(comparison: Comparison) -> str:
+    """Return the list of what changed between two plans."""
+    return "".join(line + "\n" for line in _changes(comparison))
+
+
+def _changes(comparison: Comparison) -> Iterator[str]:
+    for what, was, now in comparison.settings:
+        yield f"~ setting {what} {escape_name(was)} {escape_name(now)}"
+    for each in comparison.packages:
+        old, new = each.old, each.new
+        versions = [escape_name(side.decision.version) if side else "-" for side in (old, new)]
+        sizes = [str(side.decision.kept_bytes) if side else "-" for side in (old, new)]
+        yield (
+            f"{MARKS[each.shown.decision.action]} pkg {escape_name(each.shown.key)} {each.change} "
+            f"{' -> '.join(versions)} {' -> '.join(sizes)} bytes {reason(each.shown)}"
+        ).rstrip()
+    yield from (f"- path {escape_name(path)}" for path in comparison.goes)
+    yield from (f"+ path {escape_name(path)}" for path in comparison.returns)
+    for word, risks in (("new", comparison.risks.new), ("gone", comparison.risks.gone)):
+        for risk in risks:
+            yield from (line.replace("! risk", f"! {word} risk", 1) for line in _risk(risk))
 
 
 def _lines(review: Review) -> Iterator[str]:
@@ -32,9 +56,13 @@ def _lines(review: Review) -> Iterator[str]:
         for name in entry.paths():
             yield f"- path {escape_name(name)} {key}"
     for risk in review.risks:
-        what = f"{escape_name(risk.package or '-')} {escape_name(risk.path or '-')}"
-        for name in risk.named_by:
-            yield f"! risk {risk.level} {what} {risk.reason} {escape_name(name)}"
+        yield from _risk(risk)
+
+
+def _risk(risk: RiskReview) -> Iterator[str]:
+    what = f"{escape_name(risk.package or '-')} {escape_name(risk.path or '-')}"
+    for name in risk.named_by:
+        yield f"! risk {risk.level} {what} {risk.reason} {escape_name(name)}"
 
 
 def _package(package: PackageReview) -> str:

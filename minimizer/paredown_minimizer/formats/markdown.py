@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from paredown_minimizer.comparison import Comparison
 from paredown_minimizer.pages import Column, Page, Row, Section
+from paredown_minimizer.pages.comparison import comparison_page
 from paredown_minimizer.pages.review import review_page
 from paredown_minimizer.review import Review
 
@@ -27,6 +29,11 @@ _ACTIVE = re.compile(r"[@#!~%$&^](?=\S)|[\[\]]|//|www\.|:\S*:|gh-\d|[0-9a-f]{40}
 def review(review: Review) -> str:
     """Return the Markdown of a plan's review."""
     return _text(review_page(review))
+
+
+def comparison(comparison: Comparison) -> str:
+    """Return the Markdown of what changed between two plans."""
+    return _text(comparison_page(comparison))
 
 
 def _text(page: Page) -> str:

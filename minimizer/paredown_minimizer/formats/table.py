@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paredown_minimizer.comparison import Comparison
 from paredown_minimizer.output import align
 from paredown_minimizer.pages import Page, Section
+from paredown_minimizer.pages.comparison import comparison_page
 from paredown_minimizer.pages.review import review_page
 from paredown_minimizer.review import Review
 
@@ -13,6 +15,11 @@ from paredown_minimizer.review import Review
 def review(review: Review) -> str:
     """Return the table of a plan's review."""
     return _text(review_page(review))
+
+
+def comparison(comparison: Comparison) -> str:
+    """Return the table of what changed between two plans."""
+    return _text(comparison_page(comparison))
 
 
 def _text(page: Page) -> str:
