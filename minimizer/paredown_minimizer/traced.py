@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Image, parent
 from paredown_minimizer.sessions import Sessions
@@ -89,18 +88,22 @@ def traced_evidence(runs: Sequence[Run], image: Image, sessions: Sessions) -> li
     A path without its beginning stands for every path that ends so. What a run created is not the
     image's; the directory that it was created in is: open(2) makes no directories.
     """
-    seen: dict[str, set[_Use]] = collections.defaultdict(set)
-    made_in: dict[str, set[_Use]] = collections.defaultdict(set)
+    seen: dict[str, list[_Use]] = collections.defaultdict(list)
+    made_in: dict[str, list[_Use]] = collections.defaultdict(list)
     endings = _Endings(image)
+    known = image.tree.keys()
     for number, run in enumerate(runs):
         numbers = sessions.numbers(number)
+        uses: dict[tuple[How, str | None, int], _Use] = {}  # few: many files share one
         for file in run.files():
-            use = (file.how, file.exe, numbers[file.session])
-            for path in endings.of(file.path) if file.truncated else [file.path]:
-                if path in image.tree:
-                    seen[path].add(use)
+            key = (file.how, file.exe, file.session)
+            if (use := uses.get(key)) is None:
+                use = uses[key] = (file.how, file.exe, numbers[file.session])
+            for path in endings.of(file.path) if file.truncated else (file.path,):
+                if path in known:
+                    seen[path].append(use)
                 else:
-                    made_in[_directory(image, path)].add(use)
+                    made_in[_directory(image, path)].append(use)
     traced = [_evidence(path, uses, None) for path, uses in sorted(seen.items())]
     return traced + [
         _evidence(path, uses, "a file was made in it") for path, uses in sorted(made_in.items())
@@ -114,7 +117,7 @@ def _directory(image: Image, path: str) -> str:
     return path
 
 
-def _evidence(path: str, uses: AbstractSet[_Use], detail: str | None) -> Evidence:
+def _evidence(path: str, uses: Sequence[_Use], detail: str | None) -> Evidence:
     return Evidence(
         path,
         "traced",

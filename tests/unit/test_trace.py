@@ -9,6 +9,7 @@ import json
 import struct
 import typing
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -392,3 +393,49 @@ def _schema_text() -> str:
 
 
 _SCHEMA = jsonschema.Draft7Validator(json.loads(_schema_text()))
+
+
+def _file_payload(**fields: Any) -> bytes:
+    """Return a file record as the writer packs it: first what files share, then its own."""
+    return _write([use("/usr/bin/x", size=7, mtime=9, inode=3, **fields)])[len(MAGIC) + 12 :]
+
+
+def _outcome(decode: Callable[[bytes], Record], payload: bytes) -> Record | None:
+    try:
+        return decode(payload)
+    except DamagedInputError:
+        return None
+
+
+@given(st.integers(0, 200), st.integers(0, 4), st.binary(max_size=4))
+def test_files_that_share_much_are_read_no_differently(at: int, gone: int, new: bytes) -> None:
+    """The second file of a kind is decoded by a shorter way; damage is damage there too."""
+    payload = _file_payload(time=5)
+    damaged = payload[:at] + new + payload[at + gone :]
+    decode = codec._Decoder().record
+    assert decode(payload) == decode(payload) == codec._from_wire(payload)
+    assert _outcome(decode, damaged) == _outcome(codec._from_wire, damaged)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (b"\xa4size", b"\xa4time"),  # a key twice, and one missing
+        (b"\xa4size", b"\xa4held"),  # a key that what is shared has
+        (b"\xa5inode\x03", b"\xa5inode\x03\xa3new\x01"),  # something behind
+        (b"\xa5inode\x03", b"\xa5inode\xc2"),
+        (b"\xa5inode\x03", b"\xa5inode\xff"),
+        (b"\xa4size\x07", b"\xa4size\xff"),
+        (b"\xa4size\x07", b"\xa4size\xd4\x01\x00"),  # an extension
+        (b"\xa4time\x05", b"\xa4time\xff"),
+        (b"\xa5mtime\x09", b"\xa5mtime\xa1x"),
+        (b"/usr/bin/x", b"/usr/bin/\0"),
+    ],
+)
+def test_damage_behind_what_files_share(damage: tuple[bytes, bytes]) -> None:
+    payload = _file_payload(time=5)
+    decode = codec._Decoder().record
+    decode(payload)
+    assert damage[0] in payload
+    with pytest.raises(DamagedInputError):
+        decode(payload.replace(*damage))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from paredown_minimizer.output import (
 )
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
+from paredown_schemas.trace import Run
 
 
 def add_parser(subparsers: Any) -> None:
@@ -64,11 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
     from paredown_minimizer.policy import Policy  # noqa: PLC0415
     from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
-    from paredown_minimizer.traces import read_runs  # noqa: PLC0415
     from paredown_schemas.plan import dump_plan  # noqa: PLC0415
 
     policy = read_policy(arguments.policy) if arguments.policy else Policy()
-    runs = read_runs(arguments.trace, accept_partial=arguments.accept_partial)
+    runs = _read_runs(arguments)
     with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
         traced.refuse_other_images(runs, image)
         managers = find_managers(image)
@@ -83,6 +84,18 @@ def run(arguments: argparse.Namespace) -> int:
         say("warning: no package manager is known here: everything counts as the application")
     _summarize(decision.plan, arguments)
     return 0
+
+
+def _read_runs(arguments: argparse.Namespace) -> list[Run]:
+    """Read the traces; what is read has no cycles, and need not be searched for any, ever."""
+    from paredown_minimizer.traces import read_runs  # noqa: PLC0415
+
+    gc.disable()
+    try:
+        return read_runs(arguments.trace, accept_partial=arguments.accept_partial)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _summarize(plan: Plan, arguments: argparse.Namespace) -> None:
