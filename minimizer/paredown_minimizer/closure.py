@@ -80,7 +80,7 @@ class Closure:
         self._granularities = granularities
         self._trim = trim
         self._blocked = blocked
-        self.yielding = yielding or Yielding({})
+        self.yielding = yielding or Yielding({}, {})
         self._queue: collections.deque[tuple[str, Context | None]] = collections.deque()
         self._linked: set[tuple[str, Context]] = set()
 
@@ -94,7 +94,7 @@ class Closure:
         if resolved is None:
             return False
         evidence = dataclasses.replace(kind, path=resolved.path)
-        if self.yielding.gives_way(evidence):
+        if self.yielding.gives_way(evidence, primary=reach == Reach.PRIMARY):
             return False
         for link in resolved.links:
             self._add(link, Reach.ALONE, Evidence(link, "symlink", resolved.path, "on its way"))
@@ -158,6 +158,8 @@ class Closure:
         if path in self._blocked:
             if reach == Reach.PRIMARY:
                 raise BlockedError((evidence, *self.chain(evidence.by or "")))
+            return
+        if self.yielding.gives_way(evidence, primary=reach == Reach.PRIMARY):
             return
         known = self.reach.get(path)
         if known is None or reach < known:

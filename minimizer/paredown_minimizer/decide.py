@@ -29,7 +29,7 @@ from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.surface.exposure import find_exposure
 from paredown_minimizer.traces import in_order
 from paredown_minimizer.trim import Granularities, Trim
-from paredown_minimizer.yielding import Yielding
+from paredown_minimizer.yielding import Yielding, paths_unless_used, proofs
 from paredown_schemas.plan import Granularity, Plan
 from paredown_schemas.trace import Run
 
@@ -68,7 +68,8 @@ def decide(
     seen = traced.traced_evidence(rest.runs, image, sessions)
     programs = [elf for each in seen if (elf := contents.elf(each.path))]
     pinned = apply_pins(policy, image.tree, inventory, rulebook, programs)
-    blocked, yielding = pinned.removed, Yielding(pinned.rules)
+    blocked = pinned.removed
+    yielding = Yielding(pinned.rules, paths_unless_used(policy, image.tree))
     handed = hand_over(policy, image.tree, inventory)
     granularities = Granularities(granularity, policy_granularities(policy, inventory))
     trim = Trim(facts)
@@ -89,8 +90,9 @@ def decide(
     fate.hold_application()
     kept = fate.settle()
     changes = manager.rewrite(image, inventory, kept - inventory.database) if manager else {}
+    decided = {**yielding.reasons(kept), **blocked}
     settled = Settled(
-        image, inventory, closure, granularities, trim, blocked, handed, kept, changes
+        image, inventory, closure, granularities, trim, decided, handed, kept, changes
     )
     plan = _plan(settled, runs, sessions, contents)
     gave_way = tuple(yielding.told(kept))
@@ -98,6 +100,7 @@ def decide(
         plan,
         pins=pin_records(policy, pinned, gave_way),
         gave_way=gave_way,
+        unless_used=proofs(policy, image.tree, rest.runs, kept),
         left_out=rest.left_out,
     )
     return Decision(plan, kept, (*rest.warnings, *inventory.warnings, *contents.warnings))

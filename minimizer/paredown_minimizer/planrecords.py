@@ -34,7 +34,7 @@ class Settled:
     closure: Closure
     granularities: Granularities
     trim: Trim
-    blocked: Mapping[str, str]  # what pins remove, with the reason
+    blocked: Mapping[str, str]  # what the policy removes, with the reason
     handed: Handed
     kept: AbstractSet[str]
     changes: Mapping[str, bytes | None]  # of the package databases

@@ -19,7 +19,7 @@ from paredown_minimizer.image.model import Tree
 from paredown_minimizer.packages.base import Inventory
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Granularity
+from paredown_schemas.plan import Granularity, SurfaceKind
 
 _PACKAGE = "package:"
 _RULE = "rule:"
@@ -90,6 +90,15 @@ class Unused:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class UnlessUsed:
+    """A kind of programs of which all go that nothing was seen to use."""
+
+    what: SurfaceKind
+    reason: str
+    line: int = _line()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Gate:
     """One bound on a plan: at least it for ``min_gone``, at most it for all others."""
 
@@ -108,6 +117,7 @@ class Policy:
     language_packages: tuple[HandOver, ...] = ()
     unowned: tuple[HandOver, ...] = ()
     leave_out: tuple[Unused, ...] = ()
+    unless_used: tuple[UnlessUsed, ...] = ()
     gates: tuple[Gate, ...] = ()
 
 

@@ -14,7 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from paredown_minimizer.policy import Gate, HandOver, PackageGranularity, Pin, Policy, Unused
+from paredown_minimizer.policy import (
+    Gate,
+    HandOver,
+    PackageGranularity,
+    Pin,
+    Policy,
+    UnlessUsed,
+    Unused,
+)
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
@@ -80,6 +88,10 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
         leave_out=tuple(
             Unused(e.get("session"), e.get("exe"), e.get("scenario"), e["reason"], line=line)
             for e, line in document.entries("leave_out")
+        ),
+        unless_used=tuple(
+            UnlessUsed(e["what"], e["reason"], line=line)
+            for e, line in document.entries("remove_unless_used")
         ),
         gates=tuple(_gates(document)),
     )

@@ -199,6 +199,22 @@ class GaveWay:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
+class UnlessUsed:
+    """A kind of programs of which all go that nothing was seen to use; and the proof.
+
+    Evidence says of each that stays what uses it, ``gave_way`` which rules did not hold the others.
+    """
+
+    what: SurfaceKind
+    reason: str
+    execs: int  # recorded ones, of any program: each once per run, session and caller
+    runs: int
+    used: int  # of these execs, those of this kind
+    gone: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class LeftOut:
     """What the policy says is no use of the image, and what would have stayed for it."""
 
@@ -401,6 +417,7 @@ class Plan:
     sessions: tuple[TraceSession, ...] = ()
     pins: tuple[Pin, ...] = ()
     gave_way: tuple[GaveWay, ...] = ()
+    unless_used: tuple[UnlessUsed, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     surface: tuple[SurfaceCount, ...] = ()
     exposed: tuple[Exposed, ...] = ()

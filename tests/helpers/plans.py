@@ -26,6 +26,7 @@ from paredown_schemas.plan import (
     Totals,
     TraceInput,
     TraceSession,
+    UnlessUsed,
     UnownedGroup,
     Unrecorded,
 )
@@ -109,6 +110,7 @@ def example_plan(**changes: Any) -> Plan:
         ),
         pins=(Pin("remove", "/srv/old", "\u202enobody needs it", 1, "2027-01-31"),),
         left_out=(LeftOut("injected", "/usr/bin/find", "a scan\x1b", 3, "load"),),
+        unless_used=(UnlessUsed("shell", "no CGI", 20, 1, 0, ("/usr/bin/bash",), ()),),
         gave_way=(GaveWay("/usr/bin/bash", "shell/system", "/usr/sbin/nginx", "no CGI"),),
         risks=(Risk("bash:amd64", "/usr/bin/bash", "/usr/sbin/nginx"),),
         links=(DirectoryLink("/bin", "/usr/bin"),),

@@ -19,6 +19,7 @@ from paredown_minimizer.image.model import Image, Tree, parent
 from paredown_minimizer.keep import kept_paths
 from paredown_minimizer.packages.registry import find_manager
 from paredown_minimizer.policy import Policy
+from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.plan import dump_plan, load_plan
 from paredown_schemas.trace import File
@@ -52,6 +53,24 @@ def test_plan_alone_gives_what_was_decided(decision: Decision, image: Image) -> 
     assert plan == decision.plan
     assert kept_paths(plan, image, manager.read(image)) == decision.kept
     assert 0 < len(decision.kept) < len(image.tree) / 2
+
+
+def test_a_policy_removes_the_shells_that_nothing_used(image: Image, tmp_path: Path) -> None:
+    manager = find_manager(image)
+    assert manager is not None
+    policy = parse_policy("version: 1\nremove_unless_used: [{what: shell, reason: r}]")
+    awk = use("/usr/bin/mawk", how="exec")  # calls system(3)
+    decision = decide(image, manager, runs_of(tmp_path / "x", [*USED, awk]), policy, "package")
+    plan = decision.plan
+    (proof,) = plan.unless_used
+    assert {"/usr/bin/bash", "/usr/bin/dash", "/usr/bin/sh"} <= set(proof.gone)
+    assert (proof.execs, proof.used, proof.stays) == (2, 0, ())
+    assert {(e.path, e.rule, e.by) for e in plan.gave_way} >= {
+        ("/usr/bin/sh", "shell/system", "/usr/bin/mawk")
+    }
+    left = {each.kind: each.after for each in plan.surface}
+    assert left["shell"] == 0
+    assert kept_paths(plan, image, manager.read(image)) == decision.kept
 
 
 def test_what_stays_fits_together(decision: Decision, image: Image) -> None:

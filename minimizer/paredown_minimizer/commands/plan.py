@@ -19,7 +19,7 @@ from paredown_minimizer.output import (
     write_output,
 )
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Plan
+from paredown_schemas.plan import Plan, UnlessUsed
 from paredown_schemas.trace import Run
 
 
@@ -80,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     for pin in (pin for pin in decision.plan.pins if pin.expired(today())):
         target = escape_name(pin.target)
         say(f"warning: the pin of {target} expired after {pin.expires}: {escape_name(pin.reason)}")
+    for proof in decision.plan.unless_used:
+        say(_told(proof))
     if managers.system is None:
         say("warning: no package manager is known here: everything counts as the application")
     _summarize(decision.plan, arguments)
@@ -96,6 +98,15 @@ def _read_runs(arguments: argparse.Namespace) -> list[Run]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _told(proof: UnlessUsed) -> str:
+    of = f"of {plural(proof.execs, 'recorded exec')} in {plural(proof.runs, 'run')}"
+    used = f"{proof.used:,}" if proof.used else "none"
+    told = f"{proof.what}: {plural(len(proof.gone), 'path')} removed; {used} {of} started one"
+    if proof.stays:
+        told += f"; in use, and so left: {', '.join(map(escape_name, proof.stays))}"
+    return told
 
 
 def _summarize(plan: Plan, arguments: argparse.Namespace) -> None:
