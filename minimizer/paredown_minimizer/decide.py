@@ -112,7 +112,7 @@ def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: C
     risks = find_risks(settled, contents, packages)
     before, after = planrecords.totals(settled, packages)
     needs = find_needs(runs, image)
-    surface, exposed = find_exposure(image.tree, inventory, settled.kept, needs)
+    surface, exposed = find_exposure(contents, inventory, settled.kept, needs)
     return Plan(
         paredown=paredown_schemas.__version__,
         image=image.identity,

@@ -15,6 +15,7 @@ from paredown_minimizer.fate import made_by_scripts
 from paredown_minimizer.handed import is_unowned
 from paredown_minimizer.image.model import Image, parent
 from paredown_minimizer.planrecords import Settled
+from paredown_minimizer.surface.secrets import without_secrets
 from paredown_schemas.plan import Layer, UnownedGroup
 
 # Directories that hold many things of many makers (hier(7), file-hierarchy(7)).
@@ -33,9 +34,10 @@ _Kind = tuple["int | None", "str | None"]  # the layer, and why it was handed ov
 
 
 def layers(image: Image) -> Iterator[Layer]:
-    """Yield the image's layers; their history is cut short, and without build arguments."""
+    """Yield the image's layers; their history is cut short, without build arguments and secrets."""
     for layer in image.layers:
         text = layer.created_by and " ".join(_ARGUMENTS.sub("", layer.created_by).split())
+        text = text and without_secrets(text)
         text = text and "".join(c if c.isprintable() else "?" for c in text)
         if text and len(text) > _TEXT_LIMIT:
             text = text[: _TEXT_LIMIT - 1] + "…"

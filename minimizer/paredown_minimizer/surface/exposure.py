@@ -6,10 +6,12 @@ import typing
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from paredown_minimizer.contents import Contents
 from paredown_minimizer.image.model import Entry, Tree, is_below
 from paredown_minimizer.needed import users
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.surface.members import Members, members, topmost
+from paredown_minimizer.surface.secrets import find_in_configuration, find_in_files
 from paredown_schemas.plan import Exposed, Need, SurfaceCount, SurfaceKind
 
 # Too many to list: their number tells.
@@ -17,24 +19,32 @@ _ONLY_COUNTED: tuple[SurfaceKind, ...] = ("executable", "library")
 
 
 def find_exposure(
-    tree: Tree, inventory: Inventory, kept: AbstractSet[str], needs: Sequence[Need]
+    contents: Contents, inventory: Inventory, kept: AbstractSet[str], needs: Sequence[Need]
 ) -> tuple[tuple[SurfaceCount, ...], tuple[Exposed, ...]]:
     """Return how many there are of each kind, in the order of kinds, and which, sorted."""
     counts: list[SurfaceCount] = []
     exposed: list[Exposed] = []
     for kind in typing.get_args(SurfaceKind):
-        if kind == "secret":
-            continue
-        found = dict(members(kind, tree))
-        if kind == "writable":
-            found |= {path: why for path, why in _by_user(tree, needs).items() if path not in found}
-        counts.append(SurfaceCount(kind, len(found), sum(path in kept for path in found)))
+        found = [
+            # What is no path is the configuration's, and stays with it.
+            Exposed(kind, name, name in kept or name[:1] != "/", _package(inventory, name), detail)
+            for name, detail in _of_kind(kind, contents, inventory, needs).items()
+        ]
+        counts.append(SurfaceCount(kind, len(found), sum(each.stays for each in found)))
         if kind not in _ONLY_COUNTED:
-            exposed += [
-                Exposed(kind, path, path in kept, _package(inventory, path), detail)
-                for path, detail in found.items()
-            ]
+            exposed += found
     return tuple(counts), tuple(sorted(exposed, key=lambda e: (e.kind, e.name)))
+
+
+def _of_kind(
+    kind: SurfaceKind, contents: Contents, inventory: Inventory, needs: Sequence[Need]
+) -> Members:
+    tree = contents.image.tree
+    if kind == "secret":
+        return {**find_in_files(contents, inventory), **find_in_configuration(contents.image)}
+    if kind == "writable":
+        return {**_by_user(tree, needs), **members(kind, tree)}
+    return members(kind, tree)
 
 
 def _by_user(tree: Tree, needs: Sequence[Need]) -> Members:
