@@ -1,8 +1,8 @@
 """What stays, from what was used: how far each kind of evidence reaches.
 
 Primary evidence (traced, root, pinned) and all that it leads to closes over linked, interpreter,
-rule, derived, and over symlinks both ways. What is only owned, by a package that stays whole or by
-nobody, closes over linked and over its own links' targets, no further: closing over the
+script, rule, derived, and over symlinks both ways. What is only owned, by a package that stays
+whole or by nobody, closes over linked and over its own links' targets, no further: closing over the
 interpreters of every script that a package brings, or over Depends, would keep half of the image.
 Breadth first, so that each path is reached by a shortest chain.
 """
@@ -23,6 +23,8 @@ from paredown_minimizer.image.model import join, parent
 from paredown_minimizer.loader import Context, Loader
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.rulebook import Rulebook
+from paredown_minimizer.scripts import Shebang
+from paredown_minimizer.shell_commands import is_shell
 from paredown_minimizer.trim import Granularities, Trim
 from paredown_minimizer.yielding import Yielding
 from paredown_schemas.names import escape_name
@@ -83,6 +85,7 @@ class Closure:
         self.yielding = yielding or Yielding({}, {})
         self._queue: collections.deque[tuple[str, Context | None]] = collections.deque()
         self._linked: set[tuple[str, Context]] = set()
+        self._read_by_shell: set[str] = set()
 
     def hold(self, name: str, reach: Reach, kind: Evidence) -> bool:
         """Hold what ``name`` leads to, with the links passed on the way.
@@ -200,13 +203,48 @@ class Closure:
                     self._add(resolved.path, reach, evidence, below)
 
     def _follow_script(self, path: str) -> None:
-        shebang = self._contents.shebang(path) if self._is_started(path) else None
-        if shebang is None:
-            return
-        self.hold(shebang.interpreter, Reach.PRIMARY, Evidence("", "interpreter", path))
-        if shebang.command:
-            for name in self._rulebook.facts.commands(shebang.command):
-                self.hold(name, Reach.PRIMARY, Evidence("", "interpreter", path, shebang.command))
+        shebang = self._contents.shebang(path)
+        if shebang is not None and self._is_started(path):
+            self.hold(shebang.interpreter, Reach.PRIMARY, Evidence("", "interpreter", path))
+            if shebang.command:
+                evidence = Evidence("", "interpreter", path, shebang.command)
+                for name in self._rulebook.facts.commands(shebang.command):
+                    self.hold(name, Reach.PRIMARY, evidence)
+        if self._is_run_by_shell(path, shebang):
+            self._follow_shell(path)
+
+    def _is_run_by_shell(self, path: str, shebang: Shebang | None) -> bool:
+        """Say whether a shell reads a script, started by its first line, or as its argument."""
+        of_shell = shebang is not None and is_shell(shebang.interpreter, shebang.command)
+        if of_shell and self._is_started(path):
+            return True
+        evidence = self.evidence[path]
+        read = evidence.kind in ("root", "pinned") or any(is_shell(e) for e in evidence.exes)
+        return read and (of_shell or (shebang is None and path.endswith(".sh")))
+
+    def _follow_shell(self, script: str) -> None:
+        """Hold what a script names, whether or not a run took the branch that it stands in."""
+        facts = self._rulebook.facts
+        pending = [script]
+        while pending:
+            path = pending.pop()
+            if path in self._read_by_shell or self._contents.elf(path) is not None:
+                continue
+            self._read_by_shell.add(path)
+            named = self._contents.named(path)
+            for command in named.commands:
+                for name in facts.commands(command):
+                    self._hold_named(name, Evidence("", "script", path, command))
+            for source in named.sourced:
+                for name in facts.sourced(source):
+                    self._hold_named(name, Evidence("", "script", path, source))
+                    pending.append(self._tree.canonical(name))
+
+    def _hold_named(self, name: str, evidence: Evidence) -> None:
+        """Hold what a script names, unless a pin removes it: naming is not using."""
+        resolved = self._tree.resolve(name)
+        if resolved and self._blocked.isdisjoint([*resolved.links, resolved.path]):
+            self.hold(name, Reach.PRIMARY, evidence)
 
     def _is_started(self, path: str) -> bool:
         """Say whether the kernel would read a script's first line, and not a program its text.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from paredown_minimizer import elf, scripts
+from collections.abc import Sequence
+
+from paredown_minimizer import elf, scripts, shell_reader
 from paredown_minimizer.elf import Elf, MalformedElfError
 from paredown_minimizer.image.model import Image, read
 from paredown_minimizer.scripts import Shebang
+from paredown_minimizer.shell_commands import Named
+from paredown_minimizer.shell_reader import ShellReader, UnreadableError
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
@@ -28,6 +32,7 @@ class Contents:
         self.warnings: list[str] = []
         self._elf: dict[str, Elf | None] = {}
         self._shebang: dict[str, Shebang | None] = {}
+        self._shell_reader = ShellReader()
 
     def elf(self, path: str) -> Elf | None:
         """Return a path's ELF facts; None if it is no ELF file, or a damaged one."""
@@ -58,6 +63,22 @@ class Contents:
         if resolved is None:
             return ""
         return self.data(resolved.path, limit).decode("utf-8", "surrogateescape")
+
+    def named(self, path: str) -> Named:
+        """Return what a shell script names; nothing if it cannot be read."""
+        return self._read_shell(escape_name(path), self.data(path, shell_reader.LENGTH_LIMIT))
+
+    def named_by_words(self, what: str, words: Sequence[str]) -> Named:
+        """Return what a command line names; ``what`` it is, for a warning."""
+        return self._read_shell(what, words)
+
+    def _read_shell(self, what: str, text: bytes | Sequence[str]) -> Named:
+        reader = self._shell_reader
+        try:
+            return reader.script(text) if isinstance(text, bytes) else reader.words(text)
+        except UnreadableError as error:
+            self.warnings.append(f"the commands of {what} are not known: {error}")
+            return Named()
 
     def _look(self, path: str) -> None:
         self._elf[path] = None

@@ -34,17 +34,28 @@ class Facts:
         self.environment = dict(line.split("=", 1) for line in lines if "=" in line)
         self.sites: dict[str, distributions.Site] = {}
         self.directory = settings.get("WorkingDir") or "/"
+        self._path = (self.environment.get("PATH") or _DEFAULT_PATH).split(":")
 
     def commands(self, name: str) -> list[str]:
         """Return what execvp(3) would start for ``name``: one path, or none."""
         tree = self.contents.image.tree
-        path = self.environment.get("PATH") or _DEFAULT_PATH
-        directories = [self.directory] if "/" in name else path.split(":")
+        directories = [self.directory] if "/" in name else self._path
         for directory in directories:
             candidate = posixpath.join(self.directory, directory, name)
             resolved = tree.resolve(candidate)
             entry = resolved and tree[resolved.path]
             if entry and entry.type == "file" and entry.mode & 0o111:
+                return [candidate]
+        return []
+
+    def sourced(self, name: str) -> list[str]:
+        """Return the file that a shell reads as a script where it is told ``name``."""
+        tree = self.contents.image.tree
+        places = [self.directory, *self._path] if "/" not in name else [self.directory]
+        for place in places:
+            candidate = posixpath.join(self.directory, place, name)
+            resolved = tree.resolve(candidate)
+            if resolved is not None and tree[resolved.path].type == "file":
                 return [candidate]
         return []
 

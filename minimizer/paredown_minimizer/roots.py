@@ -7,7 +7,6 @@ Followed: OCI image specification, "Image Configuration"; Docker image specifica
 from __future__ import annotations
 
 import glob
-import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,14 +14,12 @@ from paredown_minimizer.facts import Facts
 from paredown_minimizer.globs import expand
 from paredown_schemas.plan import Evidence
 
-_SHELLS = ("/sh", "/bash", "/ash", "/dash")
-
 
 def roots(facts: Facts) -> Iterator[tuple[str, Evidence]]:
     """Yield the paths that the configuration names or finds through PATH, with what names them."""
     settings = facts.contents.image.config.get("config") or {}
     for title, command in _commands(settings):
-        for name in _words(command):
+        for name in _names(facts, title, command):
             for path in _paths(facts, name):
                 yield path, Evidence("", "root", None, title)
     for path in _in_volumes(facts, settings.get("Volumes") or {}):
@@ -40,8 +37,11 @@ def _in_volumes(facts: Facts, volumes: Iterable[str]) -> Iterator[str]:
 
 
 def _commands(settings: Any) -> Iterator[tuple[str, list[str]]]:
-    yield "entrypoint", _strings(settings.get("Entrypoint"))
-    yield "cmd", _strings(settings.get("Cmd"))
+    entrypoint, arguments = _strings(settings.get("Entrypoint")), _strings(settings.get("Cmd"))
+    yield "entrypoint", entrypoint
+    # What an entrypoint starts in the end: itself, or where it is a script, often these words.
+    yield "cmd", arguments
+    yield "cmd", entrypoint + arguments if entrypoint else []
     test = _strings((settings.get("Healthcheck") or {}).get("Test"))
     shell = _strings(settings.get("Shell")) or ["/bin/sh", "-c"]
     if test[:1] == ["CMD"]:
@@ -54,17 +54,11 @@ def _strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
-def _words(command: list[str]) -> Iterator[str]:
-    """The program, arguments that are absolute paths, and a shell line's first word."""
-    yield from command[:1]
-    yield from (word for word in command[1:] if word.startswith("/"))
-    if command and f"/{command[0]}".endswith(_SHELLS) and "-c" in command[1:-1]:
-        try:
-            line = shlex.split(command[command.index("-c") + 1])
-        except ValueError:  # an open quote: the shell would refuse it as well
-            return
-        # "exec nginx -g …" is how a shell line hands over to its program.
-        yield from line[1:2] if line[:1] == ["exec"] else line[:1]
+def _names(facts: Facts, title: str, command: list[str]) -> list[str]:
+    """The program, arguments that are absolute paths, and what they start: env, sh -c, ..."""
+    named = facts.contents.named_by_words(f"the image's {title}", command)
+    paths = (word for word in command[1:] if word.startswith("/"))
+    return [*dict.fromkeys([*command[:1], *paths, *named.commands])]
 
 
 def _paths(facts: Facts, name: str) -> list[str]:
