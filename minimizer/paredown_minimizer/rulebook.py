@@ -47,6 +47,8 @@ class Rule:
     except_: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()  # sonames that are loaded by name
     yields: bool = False  # a pin that removes beats it
+    why: str = ""
+    sources: tuple[str, ...] = ()  # the documents that make its topic true
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,13 +199,14 @@ def load_rules() -> tuple[Rule, ...]:
         try:
             topic = yaml.load(file.read_text("utf-8"), Loader=loader)  # noqa: S506 - a safe one
             validate(topic)
-            rules += [_rule(file.name.removesuffix(".yaml"), record) for record in topic["rules"]]
+            name, sources = file.name.removesuffix(".yaml"), tuple(topic["sources"])
+            rules += [_rule(name, record, sources) for record in topic["rules"]]
         except (yaml.YAMLError, fastjsonschema.JsonSchemaException, KeyError) as error:
             raise ParedownError(f"cannot read rules {file.name}: {error}") from error
     return tuple(rules)
 
 
-def _rule(topic: str, record: Mapping[str, Any]) -> Rule:
+def _rule(topic: str, record: Mapping[str, Any], sources: tuple[str, ...]) -> Rule:
     when = record["when"]
     rule = Rule(
         name=f"{topic}/{record['name']}",
@@ -217,6 +220,8 @@ def _rule(topic: str, record: Mapping[str, Any]) -> Rule:
         except_=tuple(record.get("except", ())),
         libraries=tuple(record.get("libraries", ())),
         yields=record.get("yields", False),
+        why=record["why"],
+        sources=sources,
     )
     for pattern in rule.keep + rule.libraries + rule.except_:
         for name in placeholders(pattern):

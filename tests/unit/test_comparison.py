@@ -150,10 +150,10 @@ def test_table(plans: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> No
     for text in (
         f"image     dir-sha256:{'a' * 64} → dir-sha256:{'b' * 64}",
         "size, left        28.3 MB   28.0 MB  -300.0 kB",
-        "Newly removed: 1 package\n- nginx  1:1300000-1  2/2 → 0/2  1.3 MB  nothing used it; ",
+        "Newly removed: 1 package\n- nginx  1:1300000-1  2/2 → 0/2  1.3 MB  nothing used it, but ",
         "Back again: 1 package\n+ bash  1:7163904-1  0/2 → 2/2  7.2 MB",
         "Another version: 1 package\n+ libc6  1:12900000-1 → 2.41\\x1b  12/12",
-        "New: risks: 1 high\n! high  nginx:amd64  /usr/sbin/nginx  a command in /app/<b>",
+        "New: risks: 1 high\n! high  nginx:amd64  /usr/sbin/nginx  is a command in /app/<b>",
         "Gone: risks: 1 low",
         "Attack surface that is left\n       was  is\nshell    1   0",
         "Paths that newly go: 1\n- /usr/sbin/nginx\n",

@@ -46,12 +46,12 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "files          120       20  83.3 %\n"
         "\n"
         "Risks: 1 low\n"
-        "! low  bash:amd64  /usr/bin/bash  named by /usr/sbin/nginx\n"
+        "! low  bash:amd64  /usr/bin/bash  is named by /usr/sbin/nginx\n"
         "  Let the load use it and record again, or pin it in the policy, or accept it.\n"
         "\n"
         "Removed: 2 packages, 7.2 MB\n"
         "- bash         1:7163904-1  all 2 files  7.2 MB  "
-        "nothing used it; /usr/bin/bash named by /usr/sbin/nginx\n"
+        "nothing used it, but /usr/bin/bash is named by /usr/sbin/nginx\n"
         "- odd\\x1b[31m  1:999-1      1 file        999 B  nothing used it\n"
         "\n"
         "Trimmed: 1 package, 3.0 MB, of which 300.0 kB stay\n"
@@ -100,8 +100,8 @@ def test_what_a_plan_has_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
     for text in (
         "trace  load: 214 paths, partial: late attach",
         "risks  1 high, 1 medium, 2 low",
-        "! high    curl:amd64  /usr/bin/curl  a command in /app/run.sh",
-        "! medium  curl:amd64                 recommended by nginx:amd64",
+        "! high    curl:amd64  /usr/bin/curl  is a command in /app/run.sh",
+        "! medium  curl:amd64                 is recommended by nginx:amd64",
         "traced /usr/sbin/nginx, and 1 more; seen in 1 of 2 runs",
         "- /srv/old       1 path    until 2027-01-31  \\xe2\\x80\\xaenobody needs it",
         "! /usr/bin/rbash  rule shell/sh for /usr/sbin/nginx  no shells",

@@ -1,4 +1,4 @@
-"""``paredown explain plan.json PATH|PACKAGE``: the chain of evidence, or why nothing holds it."""
+"""``paredown explain PLAN PATH|PACKAGE|RULE``: what holds it, and what it holds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from paredown_schemas.plan import read_plan
 
 def add_parser(subparsers: Any) -> None:
     """Declare the arguments."""
-    parser = subparsers.add_parser("explain", help="why a plan keeps or removes a path or package")
+    parser = subparsers.add_parser(
+        "explain", help="why a plan keeps or removes something, and what follows"
+    )
     parser.add_argument("plan", metavar="PLAN", type=Path)
     parser.add_argument(
-        "subject", metavar="PATH|PACKAGE", help="a path of the image, or NAME or NAME:ARCHITECTURE"
+        "subject",
+        metavar="PATH|PACKAGE|RULE",
+        help="a path of the image; NAME or NAME:ARCHITECTURE; rule:TOPIC/NAME",
     )
 
 

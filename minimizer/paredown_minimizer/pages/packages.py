@@ -56,7 +56,7 @@ def risks(review: Review) -> Section:
     return Section(
         "risks",
         f"Risks: {levels(review.risks)}",
-        (Column("level"), _NAME, _PATH, Column("because it is")),
+        (Column("level"), _NAME, _PATH, Column("because it")),
         rows,
         note="Let the load use it and record again, or pin it in the policy, or accept it.",
         top=_RISKS,

@@ -13,16 +13,17 @@ from paredown_schemas.plan import Evidence, PackageDecision, Plan, RiskReason, U
 # What builders write before the step itself.
 _HISTORY = ("RUN ", "/bin/sh -c #(nop) ", "/bin/sh -c ")
 _HISTORY_LIMIT = 60
+_NAMED_BY = 3
 _SAYS: dict[RiskReason, str] = {
-    "named": "named by",
-    "command": "a command in",
+    "named": "is named by",
+    "command": "is a command in",
     "pattern": "can be loaded by",
-    "depends": "depended on by",
-    "recommends": "recommended by",
+    "depends": "is depended on by",
+    "recommends": "is recommended by",
     "configures": "configures",
     "interpreter": "starts",
-    "needed": "needed by",
-    "utility": "a POSIX utility for",
+    "needed": "is needed by",
+    "utility": "is a POSIX utility for",
 }
 
 
@@ -49,14 +50,16 @@ def reason(package: PackageReview) -> str:
         return evidence_phrase(package.strongest) + more(package.evidence - 1) + seen
     if not package.risks:
         return "nothing used it"
-    first, *others = package.risks
-    what = escape_name(first.path) + " " if first.path else ""
-    return f"nothing used it; {what}{says(first, shown=1)}" + more(len(others))
+    first = package.risks[0]
+    others = sum(len(risk.named_by) for risk in package.risks) - 1
+    what = escape_name(first.path) if first.path else "it"
+    who = escape_name(first.named_by[0])
+    return f"nothing used it, but {what} {_SAYS[first.reason]} {who}" + more(others)
 
 
-def says(risk: RiskReview, shown: int = 3) -> str:
+def says(risk: RiskReview) -> str:
     """Return why something may be missed, and who says so."""
-    return f"{_SAYS[risk.reason]} {some(risk.named_by, shown)}"
+    return f"{_SAYS[risk.reason]} {some(risk.named_by, _NAMED_BY)}"
 
 
 def some(names: Sequence[str], shown: int) -> str:
