@@ -20,7 +20,16 @@ Change = Literal[
     "evidence",  # something else holds it now
 ]
 # Of these records a plan has a list that a reader compares; each is what it says.
-RECORDS = ("paths", "pins", "gave_way", "left_out", "exposed", "needs", "unrecorded")
+RECORDS = (
+    "paths",
+    "pins",
+    "gave_way",
+    "unless_used",
+    "left_out",
+    "exposed",
+    "needs",
+    "unrecorded",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -166,6 +166,7 @@ def full_plan(**changes: Any) -> Plan:
             Pin("remove", "/srv/old", "\u202enobody needs it", 1, "2027-01-31"),
         ),
         gave_way=(GaveWay("/usr/bin/rbash", "shell/sh", "/usr/sbin/nginx", "no shells"),),
+        unless_used=(UnlessUsed("shell", "nobody logs in", 34, 2, 0, ("/usr/bin/bash",)),),
         left_out=(LeftOut("injected", "/usr/bin/curl", "the probe's", 4),),
         surface=(SurfaceCount("executable", 900, 12), SurfaceCount("shell", 3, 0)),
         exposed=(

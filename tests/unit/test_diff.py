@@ -28,7 +28,16 @@ def plan(tmp_path: Path) -> Path:
 
 def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The whole of it: a reviewer reads it from top to bottom."""
-    others = ("pins", "gave_way", "left_out", "surface", "exposed", "needs", "unrecorded")
+    others = (
+        "pins",
+        "gave_way",
+        "unless_used",
+        "left_out",
+        "surface",
+        "exposed",
+        "needs",
+        "unrecorded",
+    )
     plan = example_plan(profile=None, **dict.fromkeys(others, ()))
     (tmp_path / "plan.json").write_text(dump_plan(plan))
     assert main(["diff", str(tmp_path / "plan.json")]) == 0
@@ -105,6 +114,7 @@ def test_what_a_plan_has_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
         "traced /usr/sbin/nginx, and 1 more; seen in 1 of 2 runs",
         "- /srv/old       1 path    until 2027-01-31  \\xe2\\x80\\xaenobody needs it",
         "! /usr/bin/rbash  rule shell/sh for /usr/sbin/nginx  no shells",
+        "- shell  0 of 34 execs in 2 runs  /usr/bin/bash  none   nobody logs in",
         "session injected  /usr/bin/curl  4 files that nothing else used  the probe's",
         "executables     900     12   98.7 %",
         "+ living-off-the-land  /usr/sbin/nginx  nginx:amd64",

@@ -11,7 +11,7 @@ from paredown_minimizer.output import human_size, plural
 from paredown_minimizer.pages import MARKS, Column, Mark, Page, Row, Section
 from paredown_minimizer.pages.packages import paths, risks
 from paredown_minimizer.pages.phrases import reason
-from paredown_minimizer.pages.policy import left_out, pins, ways_given
+from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
 from paredown_minimizer.pages.surface import exposed, needs, unrecorded
 from paredown_minimizer.review import Review
 from paredown_schemas.names import escape_name
@@ -135,7 +135,8 @@ def _records(comparison: Comparison) -> Iterator[Section]:
 
 def _sections(review: Review, plan: Plan) -> Iterator[Section]:
     yield risks(review)
-    yield from (make(plan) for make in (pins, ways_given, left_out, exposed, needs, unrecorded))
+    policy = (pins, ways_given, unless_used, left_out)
+    yield from (make(plan) for make in (*policy, exposed, needs, unrecorded))
     yield paths(review)
 
 

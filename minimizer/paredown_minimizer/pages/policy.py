@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from paredown_minimizer.output import plural
 from paredown_minimizer.pages import MARKS, Column, Row, Section
+from paredown_minimizer.pages.phrases import some
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
+
+_NAMES = 6
 
 
 def pins(plan: Plan) -> Section:
@@ -42,6 +45,32 @@ def ways_given(plan: Plan) -> Section:
     title = f"Let go by the policy against a rule: {plural(len(rows), 'path')}"
     columns = Column("path", "name"), Column("rule"), Column("reason")
     return Section("gave-way", title, columns, rows)
+
+
+def unless_used(plan: Plan) -> Section:
+    """Return the kinds of programs of which all go that nothing used, with the proof."""
+    rows = [
+        Row(
+            (
+                escape_name(each.what),
+                f"{each.used:,} of {plural(each.execs, 'exec')} in {plural(each.runs, 'run')}",
+                some(each.gone, _NAMES) or "none",
+                some(each.stays, _NAMES) or "none",
+                escape_name(each.reason),
+            ),
+            "+" if each.stays else "-",
+        )
+        for each in plan.unless_used
+    ]
+    columns = (
+        Column("kind"),
+        Column("used by"),
+        Column("goes", "name"),
+        Column("stays", "name"),
+        Column("reason"),
+    )
+    title = "Removed unless used, by the policy"
+    return Section("unless-used", title, columns, rows, headed=True)
 
 
 def left_out(plan: Plan) -> Section:

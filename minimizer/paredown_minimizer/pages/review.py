@@ -15,7 +15,7 @@ from paredown_minimizer.pages.packages import (
     risks,
     unowned,
 )
-from paredown_minimizer.pages.policy import left_out, pins, ways_given
+from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
 from paredown_minimizer.pages.surface import exposed, needs, surface, unrecorded
 from paredown_minimizer.review import Review
 from paredown_schemas.names import escape_name
@@ -35,6 +35,7 @@ def review_page(review: Review) -> Page:
         paths(review),
         pins(plan),
         ways_given(plan),
+        unless_used(plan),
         left_out(plan),
         surface(plan),
         exposed(plan),
