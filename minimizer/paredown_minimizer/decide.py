@@ -63,7 +63,7 @@ def decide(
     contents = Contents(image)
     facts = Facts(contents)
     loader = Loader(contents, facts.environment.get("LD_LIBRARY_PATH", ""))
-    rulebook = Rulebook(load_rules(), facts, loader)
+    rulebook = Rulebook((*load_rules(), *policy.rules), facts, loader)
     rest = leave_out(policy, runs, image, sessions)
     seen = traced.traced_evidence(rest.runs, image, sessions)
     programs = [elf for each in seen if (elf := contents.elf(each.path))]

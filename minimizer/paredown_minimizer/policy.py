@@ -17,6 +17,7 @@ from typing import Literal
 from paredown_minimizer.globs import expand
 from paredown_minimizer.image.model import Tree
 from paredown_minimizer.packages.base import Inventory
+from paredown_minimizer.rulebook import Rule
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Granularity, SurfaceKind
@@ -118,6 +119,7 @@ class Policy:
     unowned: tuple[HandOver, ...] = ()
     leave_out: tuple[Unused, ...] = ()
     unless_used: tuple[UnlessUsed, ...] = ()
+    rules: tuple[Rule, ...] = ()  # the user's own
     gates: tuple[Gate, ...] = ()
 
 

@@ -23,9 +23,11 @@ from paredown_minimizer.policy import (
     UnlessUsed,
     Unused,
 )
+from paredown_minimizer.rulebook import Rule, parse_rule
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
+_SCHEMAS = importlib.resources.files("paredown_schemas")
 _LIMIT = 1 << 20
 _DIGITS = 100
 _UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
@@ -89,6 +91,7 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
             Unused(e.get("session"), e.get("exe"), e.get("scenario"), e["reason"], line=line)
             for e, line in document.entries("leave_out")
         ),
+        rules=tuple(_rules(document)),
         unless_used=tuple(
             UnlessUsed(e["what"], e["reason"], line=line)
             for e, line in document.entries("remove_unless_used")
@@ -131,6 +134,18 @@ def _hand_overs(document: Document, name: str) -> tuple[HandOver, ...]:
         HandOver(entry.get("manager"), entry.get("path"), entry["reason"], line=line)
         for entry, line in document.entries(name)
     )
+
+
+def _rules(document: Document) -> Iterator[Rule]:
+    names: set[str] = set()
+    for number, (entry, _) in enumerate(document.entries("rules")):
+        if entry["name"] in names:
+            raise document.error("is there twice", "rules", number, "name")
+        names.add(entry["name"])
+        try:
+            yield parse_rule("policy", entry)
+        except KeyError as error:
+            raise document.error(f"cannot be: {error.args[0]}", "rules", number) from error
 
 
 def _gates(document: Document) -> Iterator[Gate]:
@@ -205,9 +220,16 @@ def _refuse_bombs(root: Any) -> None:
 def _validator() -> Callable[[Any], Any]:
     import fastjsonschema  # noqa: PLC0415
 
-    schema = importlib.resources.files("paredown_schemas") / "policy-1.schema.json"
-    validate: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
+    schema = json.loads((_SCHEMAS / "policy-1.schema.json").read_text("utf-8"))
+    validate: Callable[[Any], Any] = fastjsonschema.compile(schema, handlers={"https": _referred})
     return validate
+
+
+def _referred(uri: str) -> Any:
+    """Return the schema of rules, which the policy's own share with the knowledge base."""
+    name = uri.rpartition("/")[2]
+    file = importlib.resources.files("paredown_minimizer") / "rules" / name
+    return json.loads(file.read_text("utf-8"))
 
 
 def _validate(data: Any, node: Any, what: str) -> None:
@@ -219,20 +241,26 @@ def _validate(data: Any, node: Any, what: str) -> None:
         name = str(error.name)
         where = name.replace("data", "$", 1)
         message = str(error.message).removeprefix(name).strip()
-        line = line_of(node, error.path[1:])
+        steps = error.path[1:]
+        if error.rule == "additionalProperties":
+            known = error.definition["properties"]
+            steps += [key for key in error.value if isinstance(key, str) and key not in known][:1]
+        line = line_of(node, steps)
         raise ParedownError(f"{what}: line {line}: {where} {message}") from error
 
 
 def line_of(node: Any, path: Iterable[str | int]) -> int:
-    """Return the line of the YAML node that a JSON path leads to, or of its nearest parent."""
+    """Return the line that a JSON path leads to, a key's or an entry's, or its nearest parent's."""
+    line = 1 if node is None else node.start_mark.line + 1
     for step in path:
-        below = None
-        if node is not None and isinstance(node.value, list):
-            if isinstance(step, int) or step.isdecimal():
-                below = node.value[int(step)] if int(step) < len(node.value) else None
-            else:
-                below = next((v for k, v in node.value if k.value == step), None)
-        if below is None:
+        if node is None or not isinstance(node.value, list):
             break
-        node = below
-    return 1 if node is None else node.start_mark.line + 1
+        if node.id == "mapping":
+            found = [(key, value) for key, value in node.value if key.value == step]
+        else:
+            found = [(item, item) for item in node.value[int(step) : int(step) + 1]]
+        if not found:
+            break
+        named, node = found[0]
+        line = named.start_mark.line + 1
+    return line

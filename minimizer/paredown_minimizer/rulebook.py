@@ -200,13 +200,18 @@ def load_rules() -> tuple[Rule, ...]:
             topic = yaml.load(file.read_text("utf-8"), Loader=loader)  # noqa: S506 - a safe one
             validate(topic)
             name, sources = file.name.removesuffix(".yaml"), tuple(topic["sources"])
-            rules += [_rule(name, record, sources) for record in topic["rules"]]
+            rules += [parse_rule(name, record, sources) for record in topic["rules"]]
         except (yaml.YAMLError, fastjsonschema.JsonSchemaException, KeyError) as error:
             raise ParedownError(f"cannot read rules {file.name}: {error}") from error
     return tuple(rules)
 
 
-def _rule(topic: str, record: Mapping[str, Any], sources: tuple[str, ...]) -> Rule:
+def parse_rule(topic: str, record: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Rule:
+    """Return the rule that a record says; the schema has been checked.
+
+    Raises:
+        KeyError: it names an unknown fact.
+    """
     when = record["when"]
     rule = Rule(
         name=f"{topic}/{record['name']}",

@@ -158,7 +158,7 @@ def test_a_key_that_is_there_twice_is_refused() -> None:
         ("version: 1\npins:\n- keep: /a\n", 3, r"\$\.pins\[0\]"),
         ("version: 1\npins:\n- keep: /a\n  reason: r\n- keep: a\n  reason: r\n", 5, r"\[1\]\.keep"),
         ("version: 1\npins:\n- {keep: /a, remove: /a, reason: r}", 3, r"\$\.pins\[0\]"),
-        ("version: 1\n\nrules: []", 1, r"\$ "),
+        ("version: 1\n\nrule:\n- x", 3, r"\$ must not contain .*rule"),
         ("- a", 1, r"\$ "),
         ("", 1, r"\$ "),
     ],
