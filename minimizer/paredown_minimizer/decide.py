@@ -23,6 +23,7 @@ from paredown_minimizer.pins import apply_pins, pin_records, refusal
 from paredown_minimizer.planrecords import Settled
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.policy import granularities as policy_granularities
+from paredown_minimizer.profile import profile
 from paredown_minimizer.risks import find_risks, with_levels
 from paredown_minimizer.rulebook import Rulebook, load_rules
 from paredown_minimizer.sessions import Sessions
@@ -102,6 +103,7 @@ def decide(
         gave_way=gave_way,
         unless_used=proofs(policy, image.tree, rest.runs, kept),
         left_out=rest.left_out,
+        profile=profile(rest.runs, sessions, seen, image.tree, inventory),
     )
     return Decision(plan, kept, (*rest.warnings, *inventory.warnings, *contents.warnings))
 

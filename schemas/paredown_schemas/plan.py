@@ -308,6 +308,7 @@ class Profile:
     unseen: int | None = None
     unseen_at_most: int | None = None  # upper end of its 95 % confidence interval
     curve: tuple[CurvePoint, ...] = ()
+    unseen_at_least: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
