@@ -14,6 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from browser import chromium, logged, missing, show
 from fixture_types import Require
+from paredown_minimizer.comparison import compare
 from paredown_minimizer.formats import find_format
 from paredown_minimizer.review import review_plan
 from paredown_schemas.plan import Evidence, ListedPaths, Plan
@@ -88,6 +89,18 @@ def test_readable_at_any_width(
     *worst, (count, *_) = browser.execute_script(CONTRAST)
     assert count > 100
     assert worst[0][0] >= 4.5, worst
+    assert logged(browser) == ([], {page.as_uri()})
+
+
+def test_two_plans_are_readable_too(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    old, new = review_plan(full_plan()), review_plan(full_plan(packages=(), risks=(), pins=()))
+    page = tmp_path / "diff.html"
+    page.write_text(find_format("html").comparison(compare(old, new)))
+    logged(browser)
+    show(browser, page, WIDTHS[1])
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= WIDTHS[1]
+    assert browser.execute_script(CONTRAST)[0][0] >= 4.5
+    assert "No longer in the image" in browser.find_element(By.TAG_NAME, "main").text
     assert logged(browser) == ([], {page.as_uri()})
 
 

@@ -15,7 +15,7 @@ from paredown_schemas.plan import Profile
 Kind = Literal["go", "trim", "stay", "own"]
 _SHOWN = 200  # boxes of a group: smaller ones could not be seen
 _TITLE = 22  # height of a group's title
-_LETTER = 6.8  # width of a letter of the labels, at 12 units
+_LETTER = 7.3  # width of a letter of the labels, at 12 units
 _LABEL = 16, 30  # heights that take a name, and a size below it
 
 

@@ -6,7 +6,7 @@ import collections
 from collections.abc import Iterator, Sequence
 
 from paredown_minimizer.output import human_size, plural
-from paredown_minimizer.pages import MARKS, Column, Row, Section
+from paredown_minimizer.pages import MARKS, TOP, Column, Row, Section
 from paredown_minimizer.pages.phrases import (
     extent,
     group_mark,
@@ -18,11 +18,13 @@ from paredown_minimizer.pages.phrases import (
 )
 from paredown_minimizer.review import LEVELS, PackageReview, Review, RiskReview
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Action, Plan, UnownedGroup
+from paredown_schemas.plan import Action, Level, Plan, RiskReason, UnownedGroup
 
 _TITLES: dict[Action, str] = {"remove": "Removed", "trim": "Trimmed", "keep": "Kept"}
 _UNUSED = 4
 _NAMES = 6
+_PATHS = 3
+_KEPT = 10  # read after what goes
 _RISKS = 12  # so many belong on the first screen
 
 _NAME = Column("package", "name")
@@ -39,19 +41,23 @@ def levels(risks: Sequence[RiskReview]) -> str:
 
 
 def risks(review: Review) -> Section:
-    """Return what goes and may be missed, the highest level first."""
+    """Return what goes and may be missed, the highest level first; paths alike are one row."""
+    alike: dict[tuple[Level, str | None, RiskReason, tuple[str, ...]], list[RiskReview]] = {}
+    for risk in review.risks:
+        key = (risk.level, risk.package, risk.reason, risk.named_by)
+        alike.setdefault(key, []).append(risk)
     rows = [
         Row(
             (
-                risk.level,
-                escape_name(risk.package or "unowned"),
-                escape_name(risk.path or ""),
-                says(risk),
+                level,
+                escape_name(package or "unowned"),
+                some([risk.path for risk in found if risk.path], _PATHS),
+                says(found[0]),
             ),
             "!",
-            risk.package,
+            package,
         )
-        for risk in review.risks
+        for (level, package, _, _), found in alike.items()
     ]
     return Section(
         "risks",
@@ -97,7 +103,8 @@ def _packages(action: Action, manager: str, packages: Sequence[PackageReview]) -
     rows = [_package(package, place=place, levels=levels_known) for package in packages]
     name = "-".join(filter(None, [_TITLES[action].lower(), escape_name(manager)]))
     title = _title(action, manager, packages)
-    return Section(name, title, columns, rows, detailed=True)
+    top = _KEPT if action == "keep" else TOP
+    return Section(name, title, columns, rows, top=top, detailed=True)
 
 
 def _package(package: PackageReview, *, place: bool, levels: bool) -> Row:
@@ -178,7 +185,7 @@ def unowned(review: Review) -> Section:
     )
     rows = [_group(review.plan, group) for group in groups]
     title = f"Unowned: {plural(files, 'file')}, {human_size(size)}{own}"
-    return Section("unowned", title, columns, rows, top=15)
+    return Section("unowned", title, columns, rows, top=_KEPT)
 
 
 def _group(plan: Plan, group: UnownedGroup) -> Row:

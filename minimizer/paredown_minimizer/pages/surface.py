@@ -8,7 +8,7 @@ from paredown_minimizer.output import percent_gone
 from paredown_minimizer.pages import Column, Row, Section
 from paredown_minimizer.pages.phrases import some
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Need, NeedKind, Plan, SurfaceKind
+from paredown_schemas.plan import Exposed, Need, NeedKind, Plan, SurfaceKind
 
 _KINDS: dict[SurfaceKind, str] = {
     "executable": "executables",
@@ -33,6 +33,9 @@ _NEEDS: dict[NeedKind, str] = {
     "written": "written directories",
 }
 _VALUES = 6
+_EXPOSED = 10
+# What is worth most to an attacker first; what nearly every image has a lot of, last.
+_WORTH: tuple[SurfaceKind, ...] = ("setuid", "file-capability", "secret", "shell", "writable")
 
 
 def surface(plan: Plan) -> Section:
@@ -66,11 +69,18 @@ def exposed(plan: Plan) -> Section:
             "+",
             each.package,
         )
-        for each in plan.exposed
+        for each in sorted(plan.exposed, key=_worth)
         if each.stays
     ]
     columns = Column("kind"), Column("name", "name"), Column("package", "name"), Column("detail")
-    return Section("exposed", f"Attack surface that stays: {len(rows):,}", columns, rows)
+    return Section(
+        "exposed", f"Attack surface that stays: {len(rows):,}", columns, rows, top=_EXPOSED
+    )
+
+
+def _worth(exposed: Exposed) -> tuple[int, str, str]:
+    rank = _WORTH.index(exposed.kind) if exposed.kind in _WORTH else len(_WORTH)
+    return rank, exposed.kind, exposed.name
 
 
 def needs(plan: Plan) -> Section:
