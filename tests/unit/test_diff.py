@@ -43,10 +43,11 @@ def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", str(tmp_path / "plan.json")]) == 0
     header, *rest = capsys.readouterr().out.split("\n\n")
     assert header.splitlines() == [
-        f"image  {IDENTITY}, {plan.platform}",
-        f"plan   {plan.id}, granularity file",
-        "trace  load: 214 paths, complete",
-        "risks  1 low",
+        f"image    {IDENTITY}, {plan.platform}",
+        f"plan     {plan.id}, granularity file",
+        "trace    load: 214 paths, complete",
+        "profile  No run used anything of this image.",
+        "risks    1 low",
     ]
     assert "\n\n".join(rest) == (
         "            before    after    gone\n"
@@ -107,8 +108,9 @@ def test_what_a_plan_has_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["diff", str(tmp_path / "p.json")]) == 0
     shown = capsys.readouterr().out
     for text in (
-        "trace  load: 214 paths, partial: late attach",
-        "risks  1 high, 1 medium, 2 low",
+        "trace    load: 214 paths, partial: late attach",
+        "profile  2 runs used 214 files of this image; loads like these would use about 3 more (",
+        "risks    1 high, 1 medium, 2 low",
         "! high    curl:amd64  /usr/bin/curl  is a command in /app/run.sh",
         "! medium  curl:amd64                 is recommended by nginx:amd64",
         "traced /usr/sbin/nginx, and 1 more; seen in 1 of 2 runs",

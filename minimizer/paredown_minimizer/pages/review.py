@@ -17,6 +17,7 @@ from paredown_minimizer.pages.packages import (
 )
 from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
 from paredown_minimizer.pages.surface import exposed, needs, surface, unrecorded
+from paredown_minimizer.profile import sentence
 from paredown_minimizer.review import Review
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
@@ -45,7 +46,7 @@ def review_page(review: Review) -> Page:
     ]
     return Page(
         title=_title(plan),
-        facts=[*_facts(plan), ("risks", levels(review.risks))],
+        facts=[*_facts(plan), ("profile", sentence(plan)), ("risks", levels(review.risks))],
         totals=_totals(plan),
         sections=[section for section in sections if section.rows],
     )
