@@ -29,6 +29,19 @@ def expand(tree: Tree, pattern: str) -> list[str]:
     return list(dict.fromkeys(_expand(tree, "/", components)))
 
 
+def names(pattern: str, path: str) -> bool:
+    """Say whether ``expand`` would find ``path`` by ``pattern`` where there are no links."""
+    parts = [part for part in path.split("/") if part]
+    ends = {0}  # how many parts what was looked at of the pattern may have named
+    for component in filter(None, pattern.split("/")):
+        if component == "**":
+            ends = set(range(min(ends), len(parts) + 1)) if ends else ends
+        else:
+            left = (n for n in ends if n < len(parts))
+            ends = {n + 1 for n in left if fnmatch.fnmatchcase(parts[n], component)}
+    return len(parts) in ends
+
+
 def _expand(tree: Tree, here: str, components: list[str]) -> Iterator[str]:
     if not components:
         yield here

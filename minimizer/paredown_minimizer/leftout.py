@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from paredown_minimizer.globs import compile_pattern, expand
+from paredown_minimizer.globs import expand, names
 from paredown_minimizer.image.model import Image, Tree
 from paredown_minimizer.policy import Policy, Unused
 from paredown_minimizer.sessions import Sessions
@@ -109,7 +109,6 @@ class Named:
         """``programs``: those that the entry's pattern leads to, by links too."""
         self._entry = entry
         self._programs = programs
-        self._pattern = compile_pattern(entry.exe or "")
 
     @property
     def title(self) -> str:
@@ -132,7 +131,7 @@ class Named:
     def _is_program(self, path: str | None) -> bool:
         if path is None:
             return False
-        return path in self._programs or self._pattern.fullmatch(path) is not None
+        return path in self._programs or names(self._entry.exe or "", path)
 
 
 def _programs(entry: Unused, tree: Tree) -> set[str]:

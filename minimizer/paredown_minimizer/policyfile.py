@@ -10,10 +10,12 @@ import datetime as dt
 import functools
 import importlib.resources
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from paredown_minimizer.globs import compile_pattern
 from paredown_minimizer.policy import (
     Gate,
     HandOver,
@@ -143,9 +145,12 @@ def _rules(document: Document) -> Iterator[Rule]:
             raise document.error("is there twice", "rules", number, "name")
         names.add(entry["name"])
         try:
-            yield parse_rule("policy", entry)
-        except KeyError as error:
+            rule = parse_rule("policy", entry)
+            for pattern in rule.paths:
+                compile_pattern(pattern)
+        except (KeyError, re.error) as error:
             raise document.error(f"cannot be: {error.args[0]}", "rules", number) from error
+        yield rule
 
 
 def _gates(document: Document) -> Iterator[Gate]:

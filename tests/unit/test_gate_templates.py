@@ -125,3 +125,14 @@ def test_the_template_reviews_and_gates(project: Path) -> None:
     (report,) = job["artifacts"]["paths"]
     assert "<html" in (project / report).read_text()[:200]
     assert not (project / "odd").exists()
+
+
+def test_the_documents_inputs_are_those_that_there_are() -> None:
+    text = (ROOT / "docs" / "gates.md").read_text()
+    github, gitlab = map(
+        yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    )
+    (action,) = _documents("action.yml")
+    assert github["jobs"]["gate"]["steps"][1]["with"].keys() == action["inputs"].keys()
+    spec = _documents("gitlab.yml")[0]["spec"]
+    assert gitlab["include"][0]["inputs"].keys() < spec["inputs"].keys()

@@ -10,6 +10,7 @@ import pytest
 
 from decisions import kept_files, make_tree
 from paredown_minimizer.decide import Decision, decide
+from paredown_minimizer.globs import names
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.errors import ParedownError
@@ -71,7 +72,7 @@ def test_a_program_of_it_alone_is_left_out_where_it_is_known_for_certain(root: P
     assert decision.plan.left_out == (LeftOut("injected", FIND, "r", 2),)
 
 
-@pytest.mark.parametrize("pattern", [FIND, "/bin/find", "/**/find", "/usr/bin/f*"])
+@pytest.mark.parametrize("pattern", [FIND, "/bin/find", "/**/find", "/usr/bin/f*", "/bin/[f]ind"])
 def test_a_program_of_the_containers_own_is_left_out_where_every_user_is_told(
     root: Path, pattern: str
 ) -> None:
@@ -132,3 +133,23 @@ def test_an_entry_needs_a_session_or_a_program() -> None:
         parse_policy("version: 1\nleave_out: [{reason: r, scenario: load}]")
     with pytest.raises(ParedownError, match=r"line 2: \$\.leave_out\[0\]\.session"):
         parse_policy("version: 1\nleave_out: [{reason: r, session: container}]")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "named"),
+    [
+        ("/usr/bin/find", "/usr/bin/find", True),
+        ("/usr/bin/find", "/usr/bin/find2", False),
+        ("/usr/*", "/usr/bin/find", False),
+        ("/*/bin/?ind", "/usr/bin/find", True),
+        ("/**", "/usr/bin/find", True),
+        ("/**/bin/**/find", "/usr/bin/find", True),
+        ("/**/bin/**/find", "/usr/bin/a/b/find", True),
+        ("/**/bin/**/find", "/usr/sbin/find", False),
+        ("/opt/{a}/[[]x]", "/opt/{a}/[x]", True),
+        ("/opt/{a}", "/opt/b", False),
+        ("/" + "**/a*/" * 20 + "b", "/" + "a/" * 500 + "c", False),  # in no time
+    ],
+)
+def test_patterns_name_programs_that_the_image_lacks(pattern: str, path: str, named: bool) -> None:
+    assert names(pattern, path) is named

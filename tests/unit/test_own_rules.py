@@ -59,6 +59,11 @@ def test_a_pin_removes_it_as_any_other(root: Path) -> None:
         ("name: a\n  why: w\n  when: {magic: [x]}\n  keep: [/a]", 5, r"\$\.rules\[0\]\.when"),
         ("name: a\n  why: w\n  when: {imports: [x]}\n  keep: [a]", 6, r"\.keep\[0\] must match"),
         ("{name: a, why: w, when: {imports: [x]}, keep: ['/{b}']}", 3, r"cannot be: .*{b}"),
+        (
+            "{name: a, why: w, when: {paths: ['/{b}/{b}']}, keep: [/a]}",
+            3,
+            r"\$\.rules\[0\] cannot be: redefinition",
+        ),
     ],
 )
 def test_mistakes_are_told_with_line_and_place(rule: str, line: int, where: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,7 @@ def root(tmp_path: Path) -> Path:
     return tree
 
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 PACKAGES = {
     "app": ["/usr/bin/app", "/usr/share/app", "/usr/share/app/doc.txt", "/usr/share/app/data.bin"],
     "spare": ["/usr/bin/spare"],
@@ -180,3 +185,36 @@ def test_unreadable_file(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_bytes(b"\xff")
     with pytest.raises(ParedownError, match="not UTF-8"):
         read_policy(tmp_path / "policy.yaml")
+
+
+_BLOCK = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.MULTILINE)
+
+
+def _examples() -> list[str]:
+    """The policies, and parts of one, that docs/ shows."""
+    texts = [(DOCS / name).read_text() for name in ("decisions.md", "gates.md")]
+    blocks = [
+        textwrap.dedent(block.lstrip("\n")) for text in texts for block in _BLOCK.findall(text)
+    ]
+    keys = ("version", "leave_out", "remove_unless_used", "rules", "gates")
+    return [block for block in blocks if block.startswith(tuple(f"{key}:" for key in keys))]
+
+
+@pytest.mark.parametrize("example", _examples())
+def test_what_the_documents_show_is_a_policy(example: str) -> None:
+    example = example.partition("\n$ ")[0]
+    policy = parse_policy(example if "version:" in example else f"version: 1\n{example}")
+    assert policy != Policy()
+
+
+def test_the_documents_show_each_part() -> None:
+    shown = "".join(_examples())
+    schema = json.loads(
+        (importlib.resources.files("paredown_schemas") / "policy-1.schema.json").read_text()
+    )
+    assert [name for name in schema["properties"] if f"{name}:" not in shown] == []
+    gates = (DOCS / "gates.md").read_text()
+    named = schema["definitions"]["gates"]["properties"]
+    assert [name for name in named if f"`{name}" not in gates] == []
+    kinds = schema["definitions"]["surface_kind"]["enum"]
+    assert [kind for kind in kinds if f"`{kind}`" not in gates] == []
