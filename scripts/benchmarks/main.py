@@ -18,10 +18,12 @@ import proof
 import scale
 import speed
 import strain
+import study
 from harness import ROOT, workspace
 
 TABLES = {
     "gains": gains.measure,
+    "study": study.measure,
     "images": images.measure,
     "cost": cost.measure,
     "also": also.measure,

@@ -40,7 +40,7 @@ def _completeness(space: Path) -> list[Row]:
 def _fidelity(space: Path) -> list[Row]:
     rows = []
     for application in APPLICATIONS:
-        for granularity in ("package", "file"):
+        for granularity in ("package", "trim", "file"):
             say(f"proof: fidelity, {application.name}, {granularity}")
             _, tree = slim(application, granularity, space)
             differ = differing(application.source, tree)

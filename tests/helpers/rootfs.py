@@ -72,6 +72,9 @@ RECIPES = {
     "ruby": Recipe(
         ("ruby", "ruby-webrick"), files=((DATA / "ruby_app" / "server.rb", "/app/server.rb"),)
     ),
+    "apache": Recipe(("apache2", "perl")),
+    "git": Recipe(("git",)),
+    "django": Recipe(("python3-django", "gunicorn")),
     "php": Recipe(("nginx", "php-cli", "php-fpm", "php-mbstring", "php-sqlite3")),
 }
 # Of tests/data/knowledge, see proofs_system.py.

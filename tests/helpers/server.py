@@ -10,6 +10,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +42,21 @@ class Server:
 
     def get(self, path: str = "/", timeout: float = 10) -> Answer:
         """Fetch ``path``; raises OSError where nobody answers in ``timeout`` seconds."""
-        answer = self._inside.submit(self._get, path, timeout)
-        return answer.result(timeout + 5)
+        return self.request("GET", path, timeout=timeout)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        tls: int | None = None,
+        timeout: float = 10,
+    ) -> Answer:
+        """Ask for ``path``, over TLS if the port of that is given; raises as ``get`` does."""
+        request = (method, path, body, headers or {})
+        return self._inside.submit(self._request, request, tls, timeout).result(timeout + 5)
 
     def listens(self) -> bool:
         """Say whether the port takes connections."""
@@ -52,7 +66,12 @@ class Server:
         """Run a host's command (a load generator) inside of the namespace; return its output."""
         into = ["nsenter", "--target", str(self._pid), "--net", "--"]
         result = subprocess.run(
-            [*into, *command], check=False, capture_output=True, text=True, timeout=timeout
+            [*into, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=timeout,
         )
         assert result.returncode == 0, f"{command}: {result.stderr}"
         return result.stdout
@@ -67,10 +86,20 @@ class Server:
             return False
         return True
 
-    def _get(self, path: str, timeout: float) -> Answer:
+    def _request(
+        self,
+        request: tuple[str, str, bytes | None, Mapping[str, str]],
+        tls: int | None,
+        timeout: float,
+    ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
+        if tls is not None:
+            context = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", tls, timeout=timeout, context=context
+            )
         try:
-            connection.request("GET", path)
+            connection.request(*request)
             response = connection.getresponse()
             return Answer(response.status, response.read())
         finally:
