@@ -51,6 +51,12 @@ def flask_rootfs() -> Path:
 
 
 @pytest.fixture(scope="session")
+def postgres_rootfs() -> Path:
+    """A minbase Debian 12 with PostgreSQL; only to be read."""
+    return _rootfs("postgres")
+
+
+@pytest.fixture(scope="session")
 def apk_rootfs() -> Path:
     """An Alpine Linux with the server of tests/data, see apk_tree; only to be read."""
     _require(os.geteuid() == 0, "a root filesystem with its owners takes root")

@@ -44,8 +44,8 @@ def measure(space: Path) -> Table:
         rows += rows_of(program, judge(program, place))
         shutil.rmtree(place)
     method = (
-        "Recorded once with `paredown-agent record --rootfs` under the short load alone, planned at "
-        "the three granularities, applied `dir:` to `dir:`. The long load is then given to the "
+        "Recorded once with `paredown-agent record --rootfs` under the short load alone, planned "
+        "at each granularity, applied `dir:` to `dir:`. The long load is then given to the "
         "original and to what is left: a check fails if it is answered otherwise. A miss is a path "
         "that the original opened under the long load and that the plan removes (as `paredown "
         "check` finds them); *named*: its risk is medium or high. Beside it, how many of all paths "

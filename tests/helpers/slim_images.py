@@ -70,7 +70,9 @@ def build(served: Served, suite: str, docker: Engine, space: Path) -> str:
     return reference
 
 
-def slim(served: Served, suite: str, docker: Engine, space: Path) -> Slimmed:
+def slim(
+    served: Served, suite: str, docker: Engine, space: Path, granularity: str = "package"
+) -> Slimmed:
     """Build the image, record it under its full load, and plan."""
     application = served.application(suite)
     reference = build(served, suite, docker, space)
@@ -80,7 +82,7 @@ def slim(served: Served, suite: str, docker: Engine, space: Path) -> Slimmed:
         answers = ask(served, application, running)
         assert healthy(docker, running)
     command = [PAREDOWN, "plan", f"docker:{reference}", "--trace", str(trace), "-o", str(plan)]
-    _run(docker, command)
+    _run(docker, [*command, "--granularity", granularity])
     return Slimmed(served, application, reference, answers, plan, docker)
 
 

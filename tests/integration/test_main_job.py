@@ -77,11 +77,15 @@ def test_slim_one_still_serves(
     assert expected["/"][0] == 200
 
 
-@pytest.mark.parametrize("application", [GUNICORN, FLASK], ids=lambda a: a.name)
+@pytest.mark.parametrize(
+    ("application", "granularity"),
+    [(GUNICORN, "trim"), (FLASK, "package")],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_views_that_the_load_never_touched_answer_the_same(
-    slim: Any, application: Application, tmp_path: Path
+    slim: Any, application: Application, granularity: str, tmp_path: Path
 ) -> None:
-    plan, tree = slim(application)
+    plan, tree = slim(application, granularity)
     expected = record(
         application, application.source, tmp_path / "original.trace", application.views
     )

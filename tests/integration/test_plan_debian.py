@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,3 +150,19 @@ def test_order_of_traces_changes_nothing_but_time(image: Image, tmp_path: Path) 
     runs = runs_of(tmp_path / "x", USED), runs_of(tmp_path / "y", list(reversed(USED)))
     plans = [decide(image, find_manager(image), run, Policy(), "package").plan for run in runs]
     assert plans[0] == plans[1]
+
+
+@pytest.mark.parametrize(("language", "kept"), [("C.UTF-8", set()), ("de_DE.UTF-8", {"de"})])
+def test_trimmed_of_catalogues_but_those_that_the_image_asks_for(
+    postgres_rootfs: Path, tmp_path: Path, language: str, kept: set[str]
+) -> None:
+    with contextlib.closing(open_directory(str(postgres_rootfs))) as image:
+        image.config = {"config": {"Env": [f"LANG={language}"]}}
+        runs = runs_of(tmp_path / "x", [use("/usr/lib/postgresql/15/bin/postgres", how="exec")])
+        decision = decide(image, find_manager(image), runs, Policy(), "trim")
+    catalogues = re.compile(r"/usr/share/locale/([^/]+)/LC_MESSAGES/postgres-15\.mo")
+    before, after = (
+        {match[1] for path in paths if (match := catalogues.fullmatch(path))}
+        for paths in (image.tree, decision.kept)
+    )
+    assert after == kept < before

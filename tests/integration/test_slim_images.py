@@ -1,7 +1,7 @@
 """Images of real applications, slimmed: under docker and podman they do all that the original did.
 
-A run takes those of SELECTION, which have each application, suite and engine; PAREDOWN_IMAGES=all
-takes all.
+A run takes those of SELECTION, which have each application, suite and engine, with two at
+granularity trim; PAREDOWN_IMAGES=all takes all.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ SELECTION = {
     "rpm-nginx-sqlite-docker",
     "apk-server-alpine-podman",
 }
+TRIMMED = {"PostgreSQL-bookworm-docker", "Node-bookworm-podman"}
 CASES = [
-    pytest.param(served, suite, engine, id=name)
+    pytest.param(served, suite, engine, "trim" if name in TRIMMED else "package", id=name)
     for served in SERVED
     for suite in served.suites
     for engine in ("docker", "podman")
@@ -50,12 +51,12 @@ def slim(
     require: Require,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:
-    """Return ``slim(served, suite)``: the image recorded and planned, once for both engines."""
+    """Return ``slim(…)``: the image recorded and planned, once for both engines."""
     del recording
-    made: dict[tuple[str, str], Slimmed] = {}
+    made: dict[tuple[str, str, str], Slimmed] = {}
 
-    def get(served: Served, suite: str) -> Slimmed:
-        key = (served.name, suite)
+    def get(served: Served, suite: str, granularity: str) -> Slimmed:
+        key = (served.name, suite, granularity)
         if key not in made:
             try:
                 assert served.application(suite).source.is_dir()
@@ -63,14 +64,14 @@ def slim(
                 require(False, f"no root filesystem can be made: {error}")
             made.clear()
             made[key] = slim_images.slim(
-                served, suite, docker_daemon, tmp_path_factory.mktemp("image")
+                served, suite, docker_daemon, tmp_path_factory.mktemp("image"), granularity
             )
         return made[key]
 
     return get
 
 
-@pytest.mark.parametrize(("served", "suite", "engine"), CASES)
+@pytest.mark.parametrize(("served", "suite", "engine", "granularity"), CASES)
 def test_slim_image_does_all_that_the_original_did(
     slim: Any,
     docker_daemon: Engine,
@@ -78,11 +79,12 @@ def test_slim_image_does_all_that_the_original_did(
     served: Served,
     suite: str,
     engine: str,
+    granularity: str,
     tmp_path: Path,
 ) -> None:
     under = {"docker": "docker_daemon", "podman": "podman_engine"}[engine]
     there: Engine = request.getfixturevalue(under)
-    slimmed = slim(served, suite)
+    slimmed = slim(served, suite, granularity)
     reference = slim_images.apply(slimmed, docker_daemon, there)
     with slim_images.container(there, reference, slimmed.application) as running:
         assert slim_images.ask(served, slimmed.application, running) == slimmed.answers
