@@ -22,7 +22,7 @@ from paredown_minimizer.elf import Elf
 from paredown_minimizer.image.model import join, parent
 from paredown_minimizer.loader import Context, Loader
 from paredown_minimizer.packages.base import Inventory
-from paredown_minimizer.rulebook import Rulebook
+from paredown_minimizer.rulebook import Firing, Rulebook
 from paredown_minimizer.scripts import Shebang
 from paredown_minimizer.shell_commands import is_shell
 from paredown_minimizer.trim import Granularities, Trim
@@ -86,6 +86,7 @@ class Closure:
         self._queue: collections.deque[tuple[str, Context | None]] = collections.deque()
         self._linked: set[tuple[str, Context]] = set()
         self._read_by_shell: set[str] = set()
+        self._used: set[str] = set()  # the packages of which something primary is held
 
     def hold(self, name: str, reach: Reach, kind: Evidence) -> bool:
         """Hold what ``name`` leads to, with the links passed on the way.
@@ -272,9 +273,12 @@ class Closure:
                 self._keep_trimmed(package)
         elf = self._contents.elf(path) if self._tree[path].type == "file" else None
         for firing in self._rulebook.of_path(path, elf):
-            for name in firing.names:
-                if not (firing.yields and name in self._blocked):
-                    self.hold(name, Reach.PRIMARY, Evidence("", "rule", path, firing.rule))
+            self._hold_firing(path, firing)
+
+    def _hold_firing(self, path: str, firing: Firing) -> None:
+        for name in firing.names:
+            if not (firing.yields and name in self._blocked):
+                self.hold(name, Reach.PRIMARY, Evidence("", "rule", path, firing.rule))
 
     def _sources(self, path: str) -> Iterator[str]:
         """What a used path was made from stays: paths, and of packages what says that they do."""
@@ -293,6 +297,10 @@ class Closure:
 
     def _hold_packages(self, path: str) -> None:
         owners = self._inventory.owners.get(path, frozenset())
+        for package in sorted(owners - self._used) if self.reach[path] == Reach.PRIMARY else ():
+            self._used.add(package)
+            for firing in self._rulebook.of_used(self._inventory.packages[package].name):
+                self._hold_firing(path, firing)
         for package in sorted(owners - self._started):
             self._started.add(package)
             for need in sorted(self._inventory.needs.get(package, ())):

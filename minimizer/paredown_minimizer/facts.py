@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 
-from paredown_minimizer import distributions
+from paredown_minimizer import distributions, pam
 from paredown_minimizer.contents import Contents
 from paredown_minimizer.locales import installed_locales
 from paredown_minimizer.openssl import configured_modules
@@ -118,7 +118,20 @@ def _distribution_files(facts: Facts, captures: Mapping[str, str]) -> list[str]:
     return facts.sites[site].files_beside(*parts)
 
 
+def _pam(
+    read: Callable[[Contents, str], list[str]],
+) -> Callable[[Facts, Mapping[str, str]], list[str]]:
+    # Without a program, as where a pin names the rule, nothing is named.
+    return lambda facts, captures: (
+        read(facts.contents, captures[PROGRAM]) if PROGRAM in captures else []
+    )
+
+
+PROGRAM = "program"  # captures: the path of the ELF file that fired a rule
+OF_PROGRAM = frozenset({"pam_service", "pam_module"})
 FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
+    "pam_service": _pam(pam.services),
+    "pam_module": _pam(pam.modules),
     "account_service": _services_of("passwd", "group", "shadow", "gshadow", "initgroups"),
     "host_service": _services_of("hosts", "networks"),
     "network_service": _services_of("services", "protocols", "networks", "rpc", "ethers"),

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from paredown_minimizer.elf import Elf
-from paredown_minimizer.facts import FACTS, Facts
+from paredown_minimizer.facts import FACTS, OF_PROGRAM, PROGRAM, Facts
 from paredown_minimizer.globs import compile_pattern, expand, fill, placeholders
 from paredown_minimizer.loader import Loader
 from paredown_minimizer.packages.base import Package
@@ -43,6 +43,7 @@ class Rule:
     paths: tuple[str, ...] = ()  # patterns of paths, with placeholders
     images: bool = False  # fires for every image that has packages
     packages: bool = False  # fires for every package of which a file is left; holds no package
+    used: tuple[str, ...] = ()  # globs over the name of a package of which something is used
     keep: tuple[str, ...] = ()  # patterns of what stays
     except_: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()  # sonames that are loaded by name
@@ -96,7 +97,12 @@ class Rulebook:
                 or not rule.functions.isdisjoint(functions)
                 or any(fnmatch.fnmatchcase(soname, pattern) for pattern in rule.sonames)
             ):
-                yield from self._fire(rule, {}, elf)
+                captures = {PROGRAM: path} if self._asks_program(rule) else {}
+                yield from self._fire(rule, captures, elf)
+
+    def _asks_program(self, rule: Rule) -> bool:
+        names = (name for pattern in rule.keep for name in placeholders(pattern))
+        return not OF_PROGRAM.isdisjoint(names)
 
     def _functions(self, path: str) -> frozenset[str]:
         """Return which functions that rules know a Go program has.
@@ -107,6 +113,12 @@ class Rulebook:
         data = self.facts.contents.data(path, _GO_LIMIT)
         known = frozenset[str]().union(*(rule.functions for rule in self._rules))
         return frozenset(name for name in known if b"\0%b\0" % name.encode() in data)
+
+    def of_used(self, package: str) -> Iterator[Firing]:
+        """Yield what stays because something of a package, by name, is of the primary closure."""
+        for rule in self._rules:
+            if any(fnmatch.fnmatchcase(package, pattern) for pattern in rule.used):
+                yield from self._fire(rule, {"package": package}, None)
 
     def of_package(self, name: str) -> Iterator[Firing]:
         """Yield what stays of a package, by name, of which anything stays; holds nothing."""
@@ -221,6 +233,7 @@ def parse_rule(topic: str, record: Mapping[str, Any], sources: tuple[str, ...] =
         paths=tuple(when.get("paths", ())),
         images=when.get("every") == "image",
         packages=when.get("every") == "package",
+        used=tuple(when.get("packages", ())),
         keep=tuple(record.get("keep", ())),
         except_=tuple(record.get("except", ())),
         libraries=tuple(record.get("libraries", ())),
@@ -230,7 +243,7 @@ def parse_rule(topic: str, record: Mapping[str, Any], sources: tuple[str, ...] =
     )
     for pattern in rule.keep + rule.libraries + rule.except_:
         for name in placeholders(pattern):
-            captured = rule.packages and name == "package"
+            captured = (rule.packages or bool(rule.used)) and name == "package"
             captured = captured or any(name in placeholders(path) for path in rule.paths)
             if not captured and name not in FACTS:
                 raise KeyError(f"{rule.name}: unknown {{{name}}}")

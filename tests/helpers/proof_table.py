@@ -8,7 +8,6 @@ import proofs_system
 ALL = proofs_system.PROOFS + proofs_languages.PROOFS
 # Take a rule out of here by adding its proof.
 OWED = {
-    *("accounts/accounts", "directories/mounted", "licences/copyright", "release/release"),
     *("name-service/go-hosts", "name-service/go-services"),
     *("openssl/configuration-of-old", "openssl/configured"),
     *("time-zone/go", "time-zone/go-local-time", "time-zone/postgresql"),

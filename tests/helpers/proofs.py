@@ -31,8 +31,8 @@ from paredown_minimizer.image.directory import DirectoryImage, open_directory
 from paredown_minimizer.image.directory_write import write_directory
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
-from paredown_minimizer.packages.registry import find_manager
-from paredown_minimizer.policy import Policy
+from paredown_minimizer.packages.registry import find_managers
+from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.trace import File, Run, read_trace
 from traces import trace_records, use, write_trace
 
@@ -79,7 +79,9 @@ class Proof:
     # The image's, and the judged program's: the trained one has none.
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # more of the image's
+    policy: str = "version: 1"
     before: str = ""  # shell commands of the host, in the network namespace of the judged program
+    user: str = ""  # who runs the judged program, looked up in the tree's accounts
     id: str = ""  # where a rule has several
 
 
@@ -90,11 +92,12 @@ class Trained:
     image: DirectoryImage
     runs: tuple[Run, ...]
     decision: Decision
+    policy: str
     slim: Path
 
     def held_by(self, rule: str) -> list[str]:
         """Return what would go without ``rule``, the deepest first."""
-        less = _decide(self.image, self.runs, without=rule)
+        less = _decide(self.image, self.runs, self.policy, without=rule)
         return sorted(self.decision.kept - less.kept, reverse=True)
 
 
@@ -109,7 +112,7 @@ class Trainer:
     def train(self, proof: Proof) -> Trained:
         tree = proof.tree()
         config = {"Env": [f"{k}={v}" for k, v in proof.environment.items()], **proof.config}
-        key = repr((tree, list(proof.train), config))
+        key = repr((tree, list(proof.train), config, proof.policy))
         if key not in self._trained:
             space = self.space()
             if tree not in self._images:
@@ -118,11 +121,11 @@ class Trainer:
             image.config = {"config": config}
             used = _used(proof, tree, image, space)
             runs = read_trace(write_trace(space / "trace", trace_records(used))).runs
-            decision = _decide(image, runs)
+            decision = _decide(image, runs, proof.policy)
             slim = apply_plan(decision.plan, image)
             provenance = Provenance(image.identity, decision.plan.id, "test")
             write_directory(slim, str(space / "slim"), provenance, force=False, keep_layers=False)
-            self._trained[key] = Trained(image, runs, decision, space / "slim")
+            self._trained[key] = Trained(image, runs, decision, proof.policy, space / "slim")
         self._trained[key].image.config = {"config": config}
         return self._trained[key]
 
@@ -139,7 +142,8 @@ class Trainer:
 def works(proof: Proof, tree: Path, space: Path, gone: Sequence[str] = ()) -> tuple[bool, str]:
     """Say whether the judged program does in ``tree`` less ``gone`` what it should; its output."""
     environment = [f"{name}={value}" for name, value in proof.environment.items()]
-    command = [*environment, "chroot", str(_merged(space)), *proof.judge]
+    user = [f"--userspec={proof.user}"] if proof.user else []
+    command = [*environment, "chroot", *user, str(_merged(space)), *proof.judge]
     command = _in_tree(tree, space, ["env", "-i", f"PATH={_PATH}", *command], proof.before, gone)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with process, _killed_after(_SECONDS, process):
@@ -200,10 +204,10 @@ def _merged(space: Path) -> Path:
     return space / "run" / "merged"
 
 
-def _decide(image: Image, runs: Sequence[Run], without: str | None = None) -> Decision:
+def _decide(image: Image, runs: Sequence[Run], policy: str, without: str | None = None) -> Decision:
     """Decide by all rules of the knowledge base but one."""
     rules = rulebook.load_rules()
     less = tuple(rule for rule in rules if rule.name != without)
     assert without is None or len(less) == len(rules) - 1, without
     with unittest.mock.patch.object(deciding, "load_rules", return_value=less):
-        return deciding.decide(image, find_manager(image), runs, Policy(), "file")
+        return deciding.decide(image, find_managers(image), runs, parse_policy(policy), "file")

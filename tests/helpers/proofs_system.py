@@ -7,7 +7,17 @@ from proofs import Proof
 
 _HOSTNAME = "probe.example"
 
+# Of /etc stays what is used: Debian's scripts make most of it, and no package owns that.
+_ETC = "version: 1\nunowned:\n- {path: /etc, reason: r}\n"
+
 PROOFS = (
+    Proof(
+        "accounts/accounts",
+        train=("true",),
+        judge=("true",),
+        user="prometheus",
+        policy=_ETC,
+    ),
     Proof(
         "accounts/look-up",
         train=("id", "--version"),
@@ -45,6 +55,42 @@ PROOFS = (
         shows="873/tcp",
     ),
     Proof(
+        "licences/copyright",
+        train=("sed", "--version"),
+        judge=("sed", "-n", "/GPL/p", "/usr/share/doc/sed/copyright"),
+        shows="GPL",
+    ),
+    Proof(
+        "release/release",
+        train=("sed", "--version"),
+        judge=("sed", "-n", "/^ID=/p", "/etc/os-release"),
+        shows="ID=debian",
+    ),
+    Proof(
+        "pam/services",
+        train=("sh", "-c", "su --version"),
+        judge=("su", "-s", "/bin/sh", "-c", "echo done"),
+        shows="done",
+    ),
+    Proof(
+        "pam/helper",
+        train=("pamtester", "su", "root", "acct_mgmt"),
+        judge=("pamtester", "su", "prometheus", "acct_mgmt"),
+        user="prometheus",
+    ),
+    Proof(
+        "pam/settings",
+        train=("sh", "-c", "su --version"),
+        judge=("su", "-s", "/bin/sh", "-c", "echo $KNOWN"),
+        shows="by pam_env",
+    ),
+    Proof(
+        "perl/standard-library",
+        train=("perl", "-e", "1"),
+        judge=("perl", "-MEncode", "-e", 'print lc decode(\'koi8-r\', "\\xe1") eq "\\x{430}"'),
+        shows="1",
+    ),
+    Proof(
         "shell/system",
         train=("mawk", "BEGIN {}"),
         judge=("mawk", 'BEGIN { system("echo done") }'),
@@ -55,6 +101,12 @@ PROOFS = (
         train=("perl", "-e", "1"),
         judge=("perl", "-e", "print `echo done; :`"),
         shows="done",
+    ),
+    Proof(
+        "directories/mounted",
+        train=("true",),
+        judge=("true",),
+        tree=apk_tree.server_tree,
     ),
     Proof(
         "directories/temporary",

@@ -81,13 +81,22 @@ RECIPES = {
 RECIPES["knowledge"] = Recipe(
     (
         *("busybox", "ca-certificates", "gosu", "libnss-extrausers", "libnss-myhostname"),
-        *("mbuffer", "netbase", "openssl", "perl", "prometheus-node-exporter", "tzdata"),
+        *(
+            "mbuffer",
+            "netbase",
+            "openssl",
+            "pamtester",
+            "perl",
+            "prometheus-node-exporter",
+            "tzdata",
+        ),
     ),
     files=(
         (DATA / "knowledge" / "nsswitch.conf", "/etc/nsswitch.conf"),
         (DATA / "knowledge" / "extrausers", "/var/lib/extrausers/passwd"),
         (DATA / "knowledge" / "hosts", "/etc/hosts"),
         (DATA / "knowledge" / "letter", "/srv/letter"),
+        (DATA / "knowledge" / "pam_env.conf", "/etc/security/pam_env.conf"),
     ),
 )
 # What a suite has under another name, comes with another package or lacks: bullseye's archive

@@ -14,7 +14,7 @@ from elf_files import can_compile, compile_library
 from fixture_types import Require
 from paredown_minimizer.globs import compile_pattern, expand
 from paredown_minimizer.image.directory import open_directory
-from paredown_minimizer.rulebook import load_rules
+from paredown_minimizer.rulebook import Rule, load_rules
 from paredown_schemas.errors import ParedownError
 
 APP = "/opt/x/libapp.so"
@@ -283,6 +283,43 @@ def test_python_distribution_is_one_whole(root: Path) -> None:
     traced = [f"{site}/yaml/__init__.py"]
     found = kept_files(decided(root, traced, packages, granularity="file"), root) - ALWAYS
     assert found == {path for path in files if "other" not in path}
+
+
+def test_pam_modules_of_the_services_that_a_program_names(root: Path) -> None:
+    security = "/usr/lib/x86_64-linux-gnu/security"
+    modules = ("unix", "deny", "limits", "env", "other", "unused")
+    files = {
+        "/etc/pam.d/app": "auth [success=1 default=ignore] pam_unix.so nullok\n@include common\n"
+        "session substack more # pam_unused.so\naccount required\\\n /lib/security/pam_deny.so\n",
+        "/etc/pam.d/common": "@include app\n-session optional pam_limits.so\n",
+        "/etc/pam.d/more": "session required pam_env.so readenv=1\n",
+        "/etc/pam.d/other": "auth required pam_other.so\n",
+        "/etc/pam.d/unused": "auth required pam_unused.so\n",
+        "/etc/security/limits.conf": "x",
+        "/etc/security/time.conf": "x",
+        "/usr/sbin/unix_chkpwd": "x",
+        **{f"{security}/pam_{name}.so": "x" for name in modules},
+    }
+    make_tree(root, files)
+    packages = {path: [path] for path in [*OTHERS, *files, APP]}
+    named = 'const char *service = "anapp", *file = "/etc/pam.d/app2";'
+    place = root / APP.lstrip("/")
+    compile_library(place, imports=["pam_start"], source=named.replace("anapp", "x"))
+    assert not set(files) & decided(root, [APP], packages, granularity="file").kept
+    compile_library(place, imports=["pam_start"], source=named)
+    kept = decided(root, [APP], packages, granularity="file").kept
+    gone = {"/etc/pam.d/unused", f"{security}/pam_unused.so", "/etc/security/time.conf"}
+    assert set(files) - kept == gone
+
+
+def test_used_packages(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package counts as used where something of it is of the primary closure."""
+    rule = Rule("own/plugins", used=("app-*",), keep=("/usr/share/{package}/**",))
+    monkeypatch.setattr("paredown_minimizer.decide.load_rules", lambda: (rule,))
+    make_tree(root, {"/usr/share/app-1/plugin": "x", "/opt/a": "x", "/opt/b": "x"})
+    packages = {"app-1": ["/opt/a"], "b": ["/opt/b"], "plugins": ["/usr/share/app-1/plugin"]}
+    assert "/usr/share/app-1/plugin" in decided(root, ["/opt/a"], packages).kept
+    assert "/usr/share/app-1/plugin" not in decided(root, ["/opt/b"], packages).kept
 
 
 def test_licence_of_everything_that_stays(root: Path) -> None:
