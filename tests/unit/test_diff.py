@@ -114,6 +114,7 @@ def test_what_a_plan_has_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
         "! high    curl:amd64  /usr/bin/curl  is a command in /app/run.sh",
         "! medium  curl:amd64                 is recommended by nginx:amd64",
         "traced /usr/sbin/nginx, and 1 more; seen in 1 of 2 runs",
+        "for /usr/sbin/nginx; granularity trim, by the policy",
         "- /srv/old       1 path    until 2027-01-31  \\xe2\\x80\\xaenobody needs it",
         "! /usr/bin/rbash  rule shell/sh for /usr/sbin/nginx  no shells",
         "- shell  0 of 34 execs in 2 runs  /usr/bin/bash  none   nobody logs in",

@@ -23,7 +23,7 @@ from paredown_schemas.plan import Action, Level, Plan, RiskReason, UnownedGroup
 _TITLES: dict[Action, str] = {"remove": "Removed", "trim": "Trimmed", "keep": "Kept"}
 _UNUSED = 4
 _NAMES = 6
-_PATHS = 3
+_PATHS = 2
 _KEPT = 10  # read after what goes
 _RISKS = 12  # so many belong on the first screen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from paredown_minimizer.output import plural
 from paredown_minimizer.pages import MARKS, Mark
@@ -46,8 +46,8 @@ def reason(package: PackageReview) -> str:
     if package.decision.action != "remove":
         if package.strongest is None:
             return ""
-        seen = f"; {package.seen.phrase}" if package.seen and package.seen.phrase else ""
-        return evidence_phrase(package.strongest) + more(package.evidence - 1) + seen
+        held = evidence_phrase(package.strongest) + more(package.evidence - 1)
+        return "; ".join([held, *_remarks(package)])
     if not package.risks:
         return "nothing used it"
     first = package.risks[0]
@@ -55,6 +55,16 @@ def reason(package: PackageReview) -> str:
     what = escape_name(first.path) if first.path else "it"
     who = escape_name(first.named_by[0])
     return f"nothing used it, but {what} {_SAYS[first.reason]} {who}" + more(others)
+
+
+def _remarks(package: PackageReview) -> Iterator[str]:
+    decision = package.decision
+    if package.seen and package.seen.phrase:
+        yield package.seen.phrase
+    if decision.trimmed:
+        yield f"without {some([each.kind for each in decision.trimmed], _NAMED_BY)}"
+    if decision.granularity:
+        yield f"granularity {decision.granularity}, by the policy"
 
 
 def says(risk: RiskReview) -> str:
