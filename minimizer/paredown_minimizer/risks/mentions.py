@@ -18,10 +18,13 @@ from paredown_schemas.plan import Level
 
 # Beyond it a file is data, and the time better spent elsewhere.
 LIMIT = 64 << 20
-# A name that begins at a slash, not in the middle of a relative one or of an URL's.
-_NAME = re.compile(rb"(?<![\w.+@%~/-])/[\w.+@~-]+(?:/[\w.+@~-]+)*")
-_NAME_IN_BYTECODE = re.compile(rb"/[\w.+@~-]+(?:/[\w.+@~-]+)*")
-_SONAME = re.compile(rb"(?<=\0)[\w.+-]+\.so(?:\.[\w.]+)?(?=\0)")
+# Both begin with what is rare, which the engine finds fast; what stands before is looked at after.
+_NAME = re.compile(rb"/[\w.+@~-]+(?:/[\w.+@~-]+)*")
+_SONAME_END = re.compile(rb"\.so(?:\.[\w.]+)?\0")
+# A name begins at a slash, not in the middle of a relative one or of an URL's.
+_INSIDE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+@%~/-")
+_SONAME = re.compile(r"[\w.+-]+")
+_SONAME_LIMIT = 255
 _SOURCES = (
     *(".py", ".pyc", ".rb", ".js", ".mjs", ".cjs", ".php", ".pl", ".pm", ".sh", ".lua", ".tcl"),
     *(".cgi", ".rake"),
@@ -58,11 +61,20 @@ class Text:
         """Return all path strings."""
         if self.path.endswith(".pyc"):
             return set(_bytecode_names(self.data))
-        return set(_NAME.findall(self.data))
+        data = self.data
+        return {
+            match[0]
+            for match in _NAME.finditer(data)
+            if match.start() == 0 or data[match.start() - 1] not in _INSIDE
+        }
 
     def sonames(self) -> set[str]:
         """Return the strings that are nothing but a shared object's name."""
-        return {decode_name(name) for name in _SONAME.findall(self.data)}
+        found = set()
+        for match in _SONAME_END.finditer(self.data):
+            start = self.data.rfind(b"\0", max(0, match.start() - _SONAME_LIMIT), match.start()) + 1
+            found.add(decode_name(self.data[start : match.end() - 1]) if start else "")
+        return {name for name in found if _SONAME.fullmatch(name)}
 
 
 def text_of(path: str, data: bytes) -> Text:
@@ -105,7 +117,7 @@ def _bytecode_names(data: bytes) -> Iterator[bytes]:
 
     What follows is no separator: only the length says where the name ends.
     """
-    for match in _NAME_IN_BYTECODE.finditer(data):
+    for match in _NAME.finditer(data):
         start = match.start()
         for kind, width in ((b"zZ", 1), (b"aAus", 4)):
             head = start - width - 1

@@ -57,7 +57,7 @@ def _risks(situation: Situation, mention: _Mention) -> Iterator[Risk]:
         return
     files = situation.below(place)
     packages = {package for file in files for package in situation.packages(file)}
-    if not _COMMON.fullmatch(place) and len(packages) <= SHARED:
+    if len(packages) <= SHARED:
         reason: RiskReason = "named" if place in situation.removed else "pattern"
         loaded = {file for file in files if mention.loads and is_library(file)}
         yield from situation.risks(loaded, "", level, "pattern", 2)
@@ -76,7 +76,7 @@ def _mentions(situation: Situation) -> Iterator[tuple[str, _Mention]]:
         found: dict[str, list[bytes]] = {}
         for name in text.names():
             place = places.of(name)
-            if place is not None and (place in situation.removed or situation.below(place)):
+            if place is not None and _matters(situation, place):
                 found.setdefault(place, []).append(name)
         for place, names in sorted(found.items()):
             yield text.path, _Mention(place, at_most(text.level(names), most), loads)
@@ -84,6 +84,14 @@ def _mentions(situation: Situation) -> Iterator[tuple[str, _Mention]]:
             if elf is not None and soname not in elf.needed:
                 for place in libraries[soname]:
                     yield text.path, _Mention(place, most, loads)
+
+
+def _matters(situation: Situation, place: str) -> bool:
+    if situation.tree[place].type != "directory":
+        return place in situation.removed
+    if _COMMON.fullmatch(place):
+        return False
+    return place in situation.removed or bool(situation.below(place))
 
 
 def _texts(situation: Situation) -> Iterator[tuple[Text, Level]]:

@@ -31,7 +31,7 @@ def find(situation: Situation, risks: Iterable[Risk]) -> Iterator[Risk]:
                 RANK[levels.of_path(path, package)] <= RANK[level]
                 for package in situation.packages(path)
             )
-            if closure.reach[path] == Reach.PRIMARY and not told:
+            if closure.reach[path] == Reach.PRIMARY and situation.is_read(path) and not told:
                 needed.setdefault(closure.chain(path)[-1].path, []).append(path)
         for origin in sorted(needed):
             yield from situation.risks(needed[origin], origin, level, "needed")

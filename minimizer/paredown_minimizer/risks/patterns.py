@@ -16,20 +16,19 @@ from paredown_schemas.plan import Level, Risk
 _OPENED = frozenset({"read", "library"})
 
 # By package, and whether libraries were opened: the directories, and a program that did it in each.
-Opened = dict[tuple[str | None, bool], dict[str, str]]
+Opened = dict[tuple[str, bool], dict[str, str]]
 
 
 def find(situation: Situation) -> Iterator[Risk]:
     """Yield what goes of the same package below where something of it was opened."""
     opened = _opened(situation)
-    found: dict[tuple[str, Level], list[str]] = {}
-    for path in situation.files:
-        library = is_library(path)
-        for package in situation.packages(path):
-            places = opened.get((package, library), {})
-            exe = next((places[place] for place in above(path) if place in places), None)
-            if exe is not None:
-                found.setdefault((exe, "high" if library else "medium"), []).append(path)
+    found: dict[tuple[str, Level], set[str]] = {}
+    for (package, library), places in opened.items():
+        for path in situation.inventory.owned[package] & situation.removed:
+            if is_library(path) == library and situation.is_read(path):
+                exe = next((places[place] for place in above(path) if place in places), None)
+                if exe is not None and situation.tree[path].type != "directory":
+                    found.setdefault((exe, "high" if library else "medium"), set()).add(path)
     for (exe, level), paths in found.items():
         yield from situation.risks(paths, exe, level, "pattern")
 

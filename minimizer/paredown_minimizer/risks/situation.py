@@ -95,11 +95,25 @@ class Situation:
             packages |= self.inventory.owners.get(source, frozenset())
         return sorted(packages) or (None,)
 
+    def is_read(self, path: str) -> bool:
+        """Say whether a program could read a path: documentation and the like is for people."""
+        return self.settled.trim.kind(path) is None
+
     def below(self, directory: str) -> Sequence[str]:
-        """Return those of ``files`` that lie below a directory."""
+        """Return what goes below a directory and could be read, but directories, sorted."""
+        if directory not in self._below:
+            self._below[directory] = self._find_below(directory)
+        return self._below[directory]
+
+    def _find_below(self, directory: str) -> Sequence[str]:
         first = bisect.bisect_left(self.files, f"{directory}/")
         # "0" is what follows on "/" in any text.
-        return self.files[first : bisect.bisect_left(self.files, f"{directory}0")]
+        found = self.files[first : bisect.bisect_left(self.files, f"{directory}0")]
+        return [path for path in found if self.is_read(path)]
+
+    @functools.cached_property
+    def _below(self) -> dict[str, Sequence[str]]:
+        return {}
 
     def risks(
         self,
@@ -124,27 +138,31 @@ class Situation:
 
     @functools.cached_property
     def files(self) -> Sequence[str]:
-        """Return what goes, is no directory, and what programs could read, sorted."""
-        kind = self.settled.trim.kind
-        return sorted(
-            path for path in self.removed if self.tree[path].type != "directory" and not kind(path)
-        )
+        """Return what goes and is no directory, sorted."""
+        return sorted(path for path in self.removed if self.tree[path].type != "directory")
 
     @functools.cached_property
-    def _totals(self) -> Mapping[str | None, Mapping[str, int]]:
-        """Return how much goes of each package below each directory."""
-        totals: dict[str | None, collections.Counter[str]] = {}
-        for path in self.files:
-            for package in self.packages(path):
-                totals.setdefault(package, collections.Counter()).update(above(path))
-        return totals
+    def _totals(self) -> dict[str | None, Mapping[str, int]]:
+        return {}
+
+    def _total(self, package: str | None) -> Mapping[str, int]:
+        """Return how much goes of a package, and could be read, below each directory."""
+        if package not in self._totals:
+            if package is None:
+                own = (path for path in self.files if path not in self.inventory.owners)
+            else:
+                owned = self.inventory.owned.get(package, frozenset()) & self.removed
+                own = (path for path in owned if self.tree[path].type != "directory")
+            found = filter(self.is_read, own)
+            self._totals[package] = collections.Counter(d for path in found for d in above(path))
+        return self._totals[package]
 
     def _folded(self, package: str | None, paths: AbstractSet[str], few: int) -> list[str]:
-        total = self._totals.get(package, {})
+        total = self._total(package)
         count = collections.Counter(directory for path in paths for directory in above(path))
         folded: set[str] = set()
         for share in (1.0, 0.5, 0.0):
-            whole = {at for at in count if count[at] >= max(few, share * total[at])}
+            whole = {at for at in count if count[at] >= max(few, share * total.get(at, 0))}
             folded = {_highest(path, whole, count) for path in paths}
             if len(folded) <= _RECORDS:
                 break
