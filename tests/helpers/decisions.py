@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -26,9 +27,11 @@ class Manager:
         self,
         owned: Mapping[str, Iterable[str]],
         derived: Mapping[str, Iterable[str]] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self._owned = owned
         self._derived = derived or {}
+        self._more = more or {}
 
     def detect(self, image: Image) -> bool:
         return image is not None
@@ -41,7 +44,7 @@ class Manager:
             owned[key] = frozenset(path for path in paths if path in image.tree)
             for path in owned[key]:
                 owners[path] = owners.get(path, frozenset()) | {key}
-        return Inventory(
+        inventory = Inventory(
             packages={f"{n}:all": Package(n, "all", "1", "test", n) for n in self._owned},
             owned=owned,
             owners=owners,
@@ -49,6 +52,7 @@ class Manager:
             database=frozenset(),
             derived={path: frozenset(sources) for path, sources in self._derived.items()},
         )
+        return dataclasses.replace(inventory, **self._more)
 
     def rewrite(
         self, image: Image, inventory: Inventory, kept: AbstractSet[str]
@@ -93,11 +97,12 @@ def decided(
     policy: str = "version: 1",
     granularity: Any = "package",
     records: Iterable[Record] = (),
+    inventory: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """Decide on the tree at ``root``."""
+    """Decide on the tree at ``root``; ``inventory`` is what else the manager knows."""
     image = open_directory(str(root))
     image.config = {"config": config} if config else {}
-    manager = Manager(packages, derived) if packages is not None else None
+    manager = Manager(packages, derived, inventory) if packages is not None else None
     try:
         return decide(
             image, manager, runs_of(root, traced, records), parse_policy(policy), granularity
