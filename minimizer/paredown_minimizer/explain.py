@@ -81,6 +81,9 @@ def _gone_path(plan: Plan, path: str, owner: str | None) -> Iterator[str]:
     else:
         yield f"{name}{of} goes: nothing that was used leads to it"
         yield from _handed(plan, path, owner)
+    for each in plan.unless_used:
+        if path in each.gone:
+            yield f"  {each.what}, removed unless used; policy: {escape_name(each.reason)}"
     for way in plan.gave_way:
         if way.path == path:
             yield f"  rule {escape_name(way.rule)} would hold it; policy: {escape_name(way.reason)}"

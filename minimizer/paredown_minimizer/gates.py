@@ -81,8 +81,11 @@ def _left(plan: Plan, kind: str | None) -> Figure:
 
 
 def _risks(plan: Plan, level: str | None) -> Figure:
-    risks = [risk for risk in plan.risks if risk.level == level]
-    return _counted([risk.path or risk.package or "" for risk in risks])
+    """Many may name one thing for one reason: that is one risk, as diff counts them."""
+    named = {
+        (r.path or r.package or "", r.package, r.reason) for r in plan.risks if r.level == level
+    }
+    return _counted([name for name, _, _ in sorted(named, key=repr)])
 
 
 def _partial(plan: Plan, _of: str | None) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import importlib.resources
 import json
 import re
@@ -14,7 +15,9 @@ import jsonschema
 import pytest
 
 from paredown_minimizer.cli import main
+from paredown_minimizer.gates import run_gates
 from paredown_minimizer.policyfile import parse_policy
+from paredown_minimizer.review import review_plan
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import (
     Exposed,
@@ -22,6 +25,7 @@ from paredown_schemas.plan import (
     Plan,
     Profile,
     Risk,
+    RiskReason,
     SurfaceCount,
     dump_plan,
 )
@@ -203,6 +207,17 @@ def test_mistakes_are_told_with_line_and_place(gates: str, line: int, where: str
 
 def _bounds(text: str) -> list[Any]:
     return [gate.bound for gate in parse_policy(f"version: 1\ngates: {{{text}}}").gates]
+
+
+def test_risks_are_counted_as_diff_counts_them() -> None:
+    reasons: tuple[RiskReason, ...] = ("named", "depends")
+    risks = [Risk("p", "/a", by, "high", reason) for by in "xyz" for reason in reasons]
+    risks += [Risk("p", None, "x", "high"), Risk("q", None, "x", "high"), Risk(None, "/b", "x")]
+    plan = dataclasses.replace(PLAN, risks=tuple(sorted(risks, key=repr)))
+    policy = parse_policy("version: 1\ngates: {max_risks: {high: 0}}")
+    (result,) = run_gates(policy, plan, dt.date(2027, 1, 1))
+    assert result.figure.value == 4
+    assert result.figure.value == sum(risk.level == "high" for risk in review_plan(plan).risks)
 
 
 def test_sizes_are_taken_with_their_units() -> None:

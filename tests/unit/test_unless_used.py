@@ -177,3 +177,5 @@ def test_plan_tells_the_proof(root: Path, capsys: pytest.CaptureFixture[str]) ->
         "in use, and so left: /usr/bin/bash, /usr/bin/rbash\n"
     ) in capsys.readouterr().err
     assert read_plan(output).unless_used[0].gone == ("/usr/bin/dash", "/usr/bin/sh")
+    assert main(["explain", str(output), "/bin/sh"]) == 0
+    assert "  shell, removed unless used; policy: why\n" in capsys.readouterr().out
