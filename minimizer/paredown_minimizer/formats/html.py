@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from paredown_minimizer.chains import Chains
 from paredown_minimizer.comparison import Comparison
 from paredown_minimizer.formats.charts import curve, treemap
 from paredown_minimizer.pages import Page
@@ -32,7 +33,8 @@ _EVIDENCE = 200
 class Details:
     """What is told about one package when it is opened."""
 
-    evidence: Sequence[str]
+    chain: str  # from the strongest evidence to where it begins, a step a line
+    evidence: Sequence[str]  # all of them, in short
     more: int
     risks: Sequence[str]
     gone: str  # the paths, one a line
@@ -90,6 +92,7 @@ def _hash(text: str) -> str:
 
 
 def _details(review: Review) -> Mapping[str, Details]:
+    chains = Chains(review.plan)
     held: dict[str | None, list[str]] = {}
     for evidence in review.plan.evidence:
         held.setdefault(evidence.package, []).append(evidence_phrase(evidence))
@@ -98,6 +101,7 @@ def _details(review: Review) -> Mapping[str, Details]:
         gone.setdefault(listed.package, []).append(listed)
     return {
         package.key: Details(
+            chain="\n".join(chains.up(package.strongest)) if package.strongest else "",
             evidence=(found := held.get(package.key, []))[:_EVIDENCE],
             more=max(0, len(found) - _EVIDENCE),
             risks=[f"{r.level}: {escape_name(r.path or '')} {says(r)}" for r in package.risks],

@@ -8,7 +8,7 @@ care for what does not show, but each escapes what is markup to it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from paredown_schemas.plan import Action, PathAction
@@ -62,3 +62,17 @@ class Page:
     facts: Sequence[tuple[str, str]]
     totals: Section
     sections: Sequence[Section]  # those that have something to say
+
+
+def lean(sections: Iterable[Section]) -> list[Section]:
+    """Return the sections that have rows, without the columns that say nothing in any of them."""
+    return [_without_empty(section) for section in sections if section.rows]
+
+
+def _without_empty(section: Section) -> Section:
+    full = [n for n in range(len(section.columns)) if any(row.cells[n] for row in section.rows)]
+    rows = [
+        dataclasses.replace(row, cells=tuple(row.cells[n] for n in full)) for row in section.rows
+    ]
+    columns = tuple(section.columns[n] for n in full)
+    return dataclasses.replace(section, columns=columns, rows=rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 from paredown_minimizer.comparison import Change, Comparison, PackageChange
 from paredown_minimizer.output import human_size, plural
-from paredown_minimizer.pages import MARKS, Column, Mark, Page, Row, Section
+from paredown_minimizer.pages import MARKS, Column, Mark, Page, Row, Section, lean
 from paredown_minimizer.pages.packages import paths, risks
 from paredown_minimizer.pages.phrases import reason
 from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
@@ -37,7 +37,7 @@ def comparison_page(comparison: Comparison) -> Page:
         title=_title(comparison),
         facts=list(_facts(comparison)),
         totals=_totals(comparison.old.plan, comparison.new.plan),
-        sections=[section for section in sections if section.rows],
+        sections=lean(sections),
     )
 
 
@@ -82,24 +82,23 @@ def _total(what: str, old: Totals, new: Totals) -> Iterator[Row]:
 
 
 def _packages(comparison: Comparison) -> Iterator[Section]:
-    levels = any(each.shown.decision.risk for each in comparison.packages)
     columns = (
         Column("package", "name"),
         Column("version"),
         Column("files"),
         Column("size", "number"),
-        *([Column("risk")] if levels else []),
+        Column("risk"),
         Column("reason"),
     )
     for change, title in _TITLES.items():
         found = [each for each in comparison.packages if each.change == change]
-        rows = [_package(each, levels=levels) for each in found]
+        rows = [_package(each) for each in found]
         first = change in ("goes", "returns")
         title_ = f"{title}: {plural(len(found), 'package')}"
         yield Section(change, title_, columns, rows, first=first)
 
 
-def _package(change: PackageChange, *, levels: bool) -> Row:
+def _package(change: PackageChange) -> Row:
     now = change.shown
     sides = [side for side in (change.old, change.new) if side is not None]
     size = now.decision.kept_bytes if now.decision.kept_files else now.decision.bytes
@@ -108,7 +107,7 @@ def _package(change: PackageChange, *, levels: bool) -> Row:
         _both([escape_name(side.decision.version) for side in sides]),
         _both([f"{side.decision.kept_files:,}/{side.decision.files:,}" for side in sides]),
         human_size(size),
-        *([now.decision.risk or ""] if levels else []),
+        now.decision.risk or "",
         _both([reason(side) for side in sides] if change.change == "evidence" else [reason(now)]),
     )
     return Row(cells, MARKS[now.decision.action], now.key)

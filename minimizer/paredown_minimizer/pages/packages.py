@@ -23,7 +23,7 @@ from paredown_schemas.plan import Action, Level, Plan, RiskReason, UnownedGroup
 _TITLES: dict[Action, str] = {"remove": "Removed", "trim": "Trimmed", "keep": "Kept"}
 _UNUSED = 4
 _NAMES = 6
-_PATHS = 2
+_PATHS = 1
 _KEPT = 10  # read after what goes
 _RISKS = 12  # so many belong on the first screen
 
@@ -90,24 +90,23 @@ def _language(package: PackageReview) -> str:
 
 def _packages(action: Action, manager: str, packages: Sequence[PackageReview]) -> Section:
     place = bool(manager) and _common_place(packages) is None
-    levels_known = any(package.decision.risk for package in packages)
     columns = (
         _NAME,
         Column("version"),
         Column("files"),
         _SIZE,
-        *([Column("place", "name")] if place else []),
-        *([Column("risk")] if levels_known else []),
+        Column("place", "name"),
+        Column("risk"),
         _REASON,
     )
-    rows = [_package(package, place=place, levels=levels_known) for package in packages]
+    rows = [_package(package, place=place) for package in packages]
     name = "-".join(filter(None, [_TITLES[action].lower(), escape_name(manager)]))
     title = _title(action, manager, packages)
     top = _KEPT if action == "keep" else TOP
     return Section(name, title, columns, rows, top=top, detailed=True)
 
 
-def _package(package: PackageReview, *, place: bool, levels: bool) -> Row:
+def _package(package: PackageReview, *, place: bool) -> Row:
     decision = package.decision
     size = decision.kept_bytes if decision.action == "trim" else decision.bytes
     cells = (
@@ -115,8 +114,8 @@ def _package(package: PackageReview, *, place: bool, levels: bool) -> Row:
         escape_name(decision.version),
         extent(decision),
         human_size(size),
-        *([f"in {escape_name(package.place)}"] if place else []),
-        *([decision.risk or ""] if levels else []),
+        f"in {escape_name(package.place)}" if place else "",
+        decision.risk or "",
         reason(package),
     )
     return Row(cells, MARKS[decision.action], package.key)
@@ -172,7 +171,7 @@ def _largest(unused: Sequence[PackageReview]) -> str:
 
 def unowned(review: Review) -> Section:
     """Return what no package owns, the largest first."""
-    groups, layers = review.unowned, bool(review.plan.layers)
+    groups = review.unowned
     files, size = sum(group.files for group in groups), sum(group.bytes for group in groups)
     own = "" if all(group.handed for group in groups) else ", the application"
     columns = (
@@ -180,7 +179,7 @@ def unowned(review: Review) -> Section:
         Column("files"),
         _SIZE,
         Column("used"),
-        *([Column("layer")] if layers else []),
+        Column("layer"),
         Column("policy"),
     )
     rows = [_group(review.plan, group) for group in groups]
@@ -194,7 +193,7 @@ def _group(plan: Plan, group: UnownedGroup) -> Row:
         extent(group),
         human_size(group.bytes),
         f"{group.traced:,} used" if group.traced else "none used",
-        *([made_by(plan, group.layer)] if plan.layers else []),
+        made_by(plan, group.layer),
         f"handed over: {escape_name(group.handed)}" if group.handed else "",
     )
     return Row(cells, group_mark(group))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paredown_minimizer.output import human_size, percent_gone, plural
-from paredown_minimizer.pages import Column, Page, Row, Section
+from paredown_minimizer.pages import Column, Page, Row, Section, lean
 from paredown_minimizer.pages.packages import (
     application,
     files,
@@ -48,7 +48,7 @@ def review_page(review: Review) -> Page:
         title=_title(plan),
         facts=[*_facts(plan), ("profile", sentence(plan)), ("risks", levels(review.risks))],
         totals=_totals(plan),
-        sections=[section for section in sections if section.rows],
+        sections=lean(sections),
     )
 
 

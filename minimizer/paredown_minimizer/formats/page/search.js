@@ -36,6 +36,10 @@ function show(item, matches, wanted) {
   return hits.length;
 }
 
+function count(number, noun) {
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 function filter() {
   if (items === null) read();
   const wanted = query.value.trim().toLowerCase();
@@ -51,9 +55,11 @@ function filter() {
     section.hidden = Boolean(wanted) && !(any && section.querySelector("[data-search]:not([hidden])"));
   }
   for (const rest of document.querySelectorAll("details.rest")) {
-    if (wanted && rest.querySelector("[data-search]:not([hidden])")) rest.open = true;
+    const any = rest.querySelector("[data-search]:not([hidden])");
+    if (wanted && any) rest.open = true;
+    rest.hidden = Boolean(wanted) && !any;
   }
-  found.textContent = wanted ? `${rows} lines and ${paths} paths that go match` : "";
+  found.textContent = wanted ? `${count(rows, "line")}, ${count(paths, "removed path")}` : "";
 }
 
 let waiting = 0;
