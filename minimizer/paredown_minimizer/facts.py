@@ -60,16 +60,20 @@ class Facts:
         return []
 
 
-def _services_of(*databases: str) -> Callable[[Facts, Mapping[str, str]], list[str]]:
-    """Return what looks up the services of databases, by the names of nsswitch.conf(5)."""
+def _services_of(
+    *databases: str, default: tuple[str, ...] = ("files",)
+) -> Callable[[Facts, Mapping[str, str]], list[str]]:
+    """Return what looks up the services of databases, by the names of nsswitch.conf(5).
+
+    ``default`` is what glibc takes for one of them without a line (nss/nss_database.c, and before
+    2.33 nss/nsswitch.c).
+    """
 
     def services(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
-        found: set[str] = set()
-        for line in facts.contents.text(_NSSWITCH).splitlines():
-            database, _, entry = line.split("#")[0].partition(":")
-            if database.strip() in databases:
-                found.update(_ACTION.sub(" ", entry).split())
-        return sorted(found)
+        lines = facts.contents.text(_NSSWITCH).splitlines()
+        entries = [line.split("#")[0].partition(":") for line in lines]
+        found = {name.strip(): _ACTION.sub(" ", entry).split() for name, _, entry in entries}
+        return sorted({service for name in databases for service in found.get(name, default)})
 
     return services
 
@@ -90,6 +94,12 @@ def _locales(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
             normal = "".join(filter(str.isalnum, codeset)).lower()
             names |= {value, language, f"{language}{dot}{normal}"}
     return sorted(name for name in names if name and "/" not in name)
+
+
+def _locale_paths(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    """setlocale(3): LOCPATH; musl: MUSL_LOCPATH. Without the slash that a pattern begins with."""
+    values = [facts.environment.get(name, "") for name in ("LOCPATH", "MUSL_LOCPATH")]
+    return [path.strip("/") for value in values for path in value.split(":") if path]
 
 
 def _languages(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
@@ -132,11 +142,14 @@ OF_PROGRAM = frozenset({"pam_service", "pam_module"})
 FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
     "pam_service": _pam(pam.services),
     "pam_module": _pam(pam.modules),
-    "account_service": _services_of("passwd", "group", "shadow", "gshadow", "initgroups"),
-    "host_service": _services_of("hosts", "networks"),
+    "account_service": _services_of(
+        *("passwd", "group", "shadow", "gshadow", "initgroups"), default=("compat", "files")
+    ),
+    "host_service": _services_of("hosts", "networks", default=("dns", "files")),
     "network_service": _services_of("services", "protocols", "networks", "rpc", "ethers"),
     "time_zone": _time_zones,
     "locale": _locales,
+    "locale_path": _locale_paths,
     "language": _languages,
     "openssl_module": _openssl_modules,
     "common_licence": _common_licences,

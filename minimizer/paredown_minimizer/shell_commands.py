@@ -150,7 +150,8 @@ class _Found:
         if self._read is None:
             self.text(encode_name(text), depth + 1)
         else:
-            named = self._read(encode_name(text))
+            # JSON may hold halves of characters, which are no bytes of a name.
+            named = self._read(text.encode("utf-8", "replace"))
             self._commands.update(named.commands)
             self._sourced.update(named.sourced)
 

@@ -26,6 +26,7 @@ import strace_witness
 from paredown_minimizer import decide as deciding
 from paredown_minimizer import rulebook
 from paredown_minimizer.apply import apply_plan
+from paredown_minimizer.contents import Contents
 from paredown_minimizer.decide import Decision
 from paredown_minimizer.image.directory import DirectoryImage, open_directory
 from paredown_minimizer.image.directory_write import write_directory
@@ -33,6 +34,7 @@ from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
 from paredown_minimizer.packages.registry import find_managers
 from paredown_minimizer.policyfile import parse_policy
+from paredown_minimizer.shell_commands import Named
 from paredown_schemas.trace import File, Run, read_trace
 from traces import trace_records, use, write_trace
 
@@ -97,7 +99,19 @@ class Trained:
 
     def held_by(self, rule: str) -> list[str]:
         """Return what would go without ``rule``, the deepest first."""
-        less = _decide(self.image, self.runs, self.policy, without=rule)
+        return self._more_than(_decide(self.image, self.runs, self.policy, without=rule))
+
+    def held_by_scripts(self) -> list[str]:
+        """Return what would go if no script were read."""
+        with unittest.mock.patch.object(Contents, "named", return_value=Named()):
+            return self._more_than(_decide(self.image, self.runs, self.policy))
+
+    def held_by_configuration(self) -> list[str]:
+        """Return what would go if the image had no configuration."""
+        with unittest.mock.patch.object(self.image, "config", {}):
+            return self._more_than(_decide(self.image, self.runs, self.policy))
+
+    def _more_than(self, less: Decision) -> list[str]:
         return sorted(self.decision.kept - less.kept, reverse=True)
 
 

@@ -97,6 +97,8 @@ RECIPES["knowledge"] = Recipe(
         (DATA / "knowledge" / "hosts", "/etc/hosts"),
         (DATA / "knowledge" / "letter", "/srv/letter"),
         (DATA / "knowledge" / "pam_env.conf", "/etc/security/pam_env.conf"),
+        (DATA / "knowledge" / "entrypoint.sh", "/srv/entrypoint.sh"),
+        (DATA / "knowledge" / "functions.sh", "/srv/functions.sh"),
     ),
 )
 # What a suite has under another name, comes with another package or lacks: bullseye's archive
@@ -164,6 +166,6 @@ def _make(recipe: Recipe, root: Path) -> None:
     for source, place in recipe.files:
         target = root / place.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copy(source, target)
     for place in recipe.remove:
         (root / place.lstrip("/")).unlink(missing_ok=True)

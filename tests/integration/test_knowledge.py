@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import proof_table
 from fixture_types import Require
-from proofs import Proof, Trainer, works
+from proofs import Proof, Trained, Trainer, works
+
+# Of a server on the port of every image's health check, say.
+_CHECK = "getent hosts probe.example | grep -q ^127"
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +30,37 @@ def trainer(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_program_works_by_its_rule_and_breaks_without(
     trainer: Trainer, require: Require, proof: Proof
 ) -> None:
+    _judge(trainer, require, proof, lambda trained: trained.held_by(proof.rule))
+
+
+def test_entrypoint_goes_another_way_than_in_training(trainer: Trainer, require: Require) -> None:
+    script = "/srv/entrypoint.sh"
+    proof = Proof("", train=(script,), judge=(script, "serve"), shows="owned by prometheus")
+    _judge(trainer, require, proof, Trained.held_by_scripts)
+
+
+@pytest.mark.parametrize(
+    "test", [("CMD-SHELL", f"{_CHECK} || exit 1"), ("CMD", "timeout", "5", "sh", "-c", _CHECK)]
+)
+def test_health_check_works_that_nobody_asked_in_training(
+    trainer: Trainer, require: Require, test: tuple[str, ...]
+) -> None:
+    judge = ("/bin/sh", "-c", test[1]) if test[0] == "CMD-SHELL" else test[1:]
+    proof = Proof("", train=("true",), judge=judge, config={"Healthcheck": {"Test": test}})
+    _judge(trainer, require, proof, Trained.held_by_configuration)
+
+
+def _judge(
+    trainer: Trainer, require: Require, proof: Proof, held: Callable[[Trained], list[str]]
+) -> None:
     try:
         proof.tree()
     except (OSError, subprocess.SubprocessError) as error:
         require(False, f"no root filesystem can be made: {error}")
     trained = trainer.train(proof)
-    with_rule, output = works(proof, trained.slim, trainer.space())
-    assert with_rule, output
-    gone = trained.held_by(proof.rule)
-    assert gone, "the rule kept nothing that another did not"
-    without_rule, output = works(proof, trained.slim, trainer.space(), gone)
-    assert not without_rule, output
+    worked, output = works(proof, trained.slim, trainer.space())
+    assert worked, output
+    gone = held(trained)
+    assert gone, "it kept nothing that something else did not"
+    worked, output = works(proof, trained.slim, trainer.space(), gone)
+    assert not worked, output

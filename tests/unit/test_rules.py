@@ -142,6 +142,26 @@ def test_locale(root: Path) -> None:
     assert found == {"/usr/lib/locale/C.utf8/LC_CTYPE", "/usr/lib/locale/de_DE.utf8/LC_CTYPE"}
 
 
+def test_locale_in_a_place_that_the_environment_names(root: Path) -> None:
+    make_tree(root, {f"/opt/locales/{name}/LC_CTYPE": "x" for name in ("de_DE.utf8", "fr_FR.utf8")})
+    compile_library(root / APP.lstrip("/"), imports=["setlocale"])
+    places = ["/opt/locales/de_DE.utf8/LC_CTYPE", "/opt/locales/fr_FR.utf8/LC_CTYPE"]
+    config = {"Env": ["LANG=de_DE.UTF-8", "LOCPATH=/nowhere:/opt/locales/"]}
+    packages = {path: [path] for path in [*OTHERS, *places, APP]}
+    kept = decided(root, [APP], packages, config=config, granularity="file").kept
+    assert [path in kept for path in places] == [True, False]
+
+
+def test_name_services_that_glibc_takes_by_default(root: Path) -> None:
+    (root / "etc/nsswitch.conf").write_text("group: systemd\n")
+    for service in ("dns", "compat", "systemd", "myhostname"):
+        compile_library(root / f"usr/lib/libnss_{service}.so.2")
+    hosts = _fired(root, imports=["getaddrinfo"])
+    assert {path for path in hosts if "libnss" in path} == {"/usr/lib/libnss_dns.so.2"}
+    accounts = {path for path in _fired(root, imports=["getpwnam"]) if "libnss" in path}
+    assert accounts == {"/usr/lib/libnss_compat.so.2", "/usr/lib/libnss_systemd.so.2"}
+
+
 def test_gconv(root: Path) -> None:
     found = _fired(root, imports=["iconv_open"])
     assert found == {"/usr/lib/x86_64-linux-gnu/gconv/gconv-modules"}

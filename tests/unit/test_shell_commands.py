@@ -129,6 +129,11 @@ def test_scripts_of_the_configuration(tmp_path: Path, config: dict[str, object])
     assert _kept(tmp_path / "root", [], config=config) == NAMED | SCRIPT
 
 
+def test_halves_of_characters_in_the_configuration(tmp_path: Path) -> None:
+    line = {"Cmd": ["sh", "-c", "stat '\ud800'"]}
+    assert _kept(tmp_path / "root", [], config=line) == {"/bin/sh", "/bin/stat"}
+
+
 def test_shell_lines_of_the_configuration(tmp_path: Path) -> None:
     line = {"Entrypoint": ["/bin/sh", "-c", "[ -d /x ] || find / ; exec su-exec a tail -f /x"]}
     kept = _kept(tmp_path / "a", [], config=line)

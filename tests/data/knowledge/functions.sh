@@ -1,0 +1,3 @@
+owner_of() {
+	echo "owned by $(stat -c %U "$1")"
+}
