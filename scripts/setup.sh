@@ -11,7 +11,7 @@ setup_packages() {
   local package missing=()
   for package in attr bpftool busybox-static chromium chromium-driver clang curl e2fsprogs \
     faketime iproute2 kmod libbpf-dev libbpf1 libcap2-bin libseccomp2 linux-perf llvm mmdebstrap \
-    musl-tools python3-dev python3-msgpack python3-psutil python3-venv qemu-system-x86 rpm \
+    musl-tools openssl python3-dev python3-msgpack python3-psutil python3-venv qemu-system-x86 rpm \
     skopeo strace umoci wrk zstd; do
     setup_has "$package" || missing+=("$package")
   done

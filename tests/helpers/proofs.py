@@ -38,7 +38,7 @@ from paredown_minimizer.shell_commands import Named
 from paredown_schemas.trace import File, Run, read_trace
 from traces import trace_records, use, write_trace
 
-_SECONDS = 30
+_SECONDS = 60
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # $1 the tree, $2 a directory for what is written, $3 a list of what shall not be there, $4 shell
 # commands of the host that come first; then a command line, of the host too, in the tree.
@@ -59,7 +59,8 @@ for name in null zero full random urandom; do
   mount --bind "/dev/$name" "dev/$name"
 done
 shift 4
-exec "$@"
+"$@"
+exit  # as the first process itself: strace would wait for what the host's commands left running
 """
 
 
