@@ -370,11 +370,10 @@ PROGRAMS = (
         ),
         HELLO,
         (
-            *_asks("/missing", "/json", "/crash", "/admin/", "/admin/login/"),
-            *(
-                Ask(f"/{name}")
-                for name in _found("django/site_urls.py", r"^def (\w+)\(_?request\)")
-            ),
+            *_asks("/missing", "/json", "/crash", "/admin/"),
+            Ask("/admin/login/", status_alone=True),
+            dataclasses.replace(FORM, path="/uploaded"),
+            *(Ask(f"/{name}") for name in _found("django/site_urls.py", r"^def (\w+)\(_request\)")),
             Ask("/", headers=(("Accept-Language", "de"),)),
         ),
         {"/app/settings.py": "django/settings.py", "/app/site_urls.py": "django/site_urls.py"},

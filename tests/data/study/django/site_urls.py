@@ -77,10 +77,10 @@ def cached(_request):
 
 
 def serialized(_request):
-    from django.contrib.auth.models import Group
+    from django.contrib.auth.models import User
     from django.core import serializers
 
-    return [serializers.serialize(kind, [Group(name="g")]) for kind in ("json", "xml", "jsonl")]
+    return [serializers.serialize(kind, User.objects.none()) for kind in ("json", "xml", "jsonl")]
 
 
 def signed(_request):
@@ -148,6 +148,7 @@ VIEWS = (
     client,
     commands,
     files,
+    uploaded,
 )
 urlpatterns = [
     path("", lambda request: HttpResponse("hello\n")),
