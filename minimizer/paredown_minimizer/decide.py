@@ -24,6 +24,7 @@ from paredown_minimizer.planrecords import Settled
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.policy import granularities as policy_granularities
 from paredown_minimizer.profile import profile
+from paredown_minimizer.rebase import rebase
 from paredown_minimizer.risks import find_risks, with_levels
 from paredown_minimizer.rulebook import Rulebook, load_rules
 from paredown_minimizer.sessions import Sessions
@@ -50,17 +51,20 @@ def decide(
     runs: Sequence[Run],
     policy: Policy,
     granularity: Granularity,
+    old: Plan | None = None,
 ) -> Decision:
     """Decide what of ``image`` stays, from what ``runs`` saw.
 
-    Without a package manager everything counts as the application, and stays.
+    Without a package manager everything counts as the application, and stays. Runs that are of
+    ``old``'s image are rebased onto this one.
 
     Raises:
         ParedownError: the package database is malformed, or a pin removes what is used.
     """
-    runs = in_order(runs)
-    sessions = Sessions(runs)
     inventory = manager.read(image) if manager else NO_PACKAGES
+    rebased = rebase(in_order(runs), old, image, inventory)
+    runs = rebased.runs
+    sessions = Sessions(runs)
     contents = Contents(image)
     facts = Facts(contents)
     loader = Loader(contents, facts.environment.get("LD_LIBRARY_PATH", ""))
@@ -84,6 +88,9 @@ def decide(
                 closure.hold(evidence.path, Reach.PRIMARY, evidence)
         for name, evidence in [*roots.roots(facts), *pinned.evidence.items()]:
             closure.hold(name, Reach.PRIMARY, evidence)
+        by_file = {key for key in inventory.packages if granularities.of(key) == "file"}
+        for evidence in rebased.holds(image, inventory, by_file):
+            closure.hold(evidence.path, Reach.OWNED, evidence)
         closure.hold_by_rules()
         closure.run()
     except BlockedError as error:
@@ -104,6 +111,8 @@ def decide(
         unless_used=proofs(policy, image.tree, rest.runs, kept),
         left_out=rest.left_out,
         profile=profile(rest.runs, sessions, seen, image.tree, inventory),
+        rebase=rebased.rebase,
+        moved=rebased.moved,
     )
     return Decision(plan, kept, (*rest.warnings, *inventory.warnings, *contents.warnings))
 
@@ -122,7 +131,7 @@ def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: C
         granularity=settled.granularities.default,
         before=before,
         after=after,
-        traces=traced.trace_inputs(runs),
+        traces=traced.trace_inputs(runs, image),
         packages=with_levels(packages, risks),
         paths=tuple(planrecords.paths(settled)),
         unowned=tuple(unowned.groups(settled)),

@@ -43,7 +43,8 @@ def refuse_other_images(runs: Sequence[Run], image: Image) -> None:
             reference = (run.image.reference if run.image else None) or identity
             raise DamagedInputError(
                 f"{what}: it recorded another image, {escape_name(reference)}",
-                hint="give the image that was recorded, unchanged, or record this one",
+                hint="give the image that was recorded, unchanged, or record this one; "
+                "if it was rebuilt since, --rebase the plan of then",
             )
         if identity is None and (changed := next(_changed(run, image), None)):
             raise DamagedInputError(
@@ -66,8 +67,8 @@ def _changed(run: Run, image: Image) -> Iterator[str]:
             yield file.path
 
 
-def trace_inputs(runs: Sequence[Run]) -> tuple[TraceInput, ...]:
-    """Return what the plan says about its traces, in the order of ``runs``."""
+def trace_inputs(runs: Sequence[Run], image: Image) -> tuple[TraceInput, ...]:
+    """Return what the plan of ``image`` says about its traces, in the order of ``runs``."""
     return tuple(
         TraceInput(
             run=run.header.run,
@@ -77,9 +78,15 @@ def trace_inputs(runs: Sequence[Run]) -> tuple[TraceInput, ...]:
             files=len({file.path for file in run.files()}),
             started=f"{start:%Y-%m-%dT%H:%M:%SZ}" if (start := started(run)) else None,
             recorder=run.header.recorder,
+            image=_other_image(run, image),
         )
         for run in runs
     )
+
+
+def _other_image(run: Run, image: Image) -> str | None:
+    identity = run.image.identity if run.image else None
+    return identity if identity != image.identity else None
 
 
 def traced_evidence(runs: Sequence[Run], image: Image, sessions: Sessions) -> list[Evidence]:

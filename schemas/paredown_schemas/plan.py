@@ -382,6 +382,36 @@ class TraceInput:
     image: str | None = None  # identity, where it was mapped from an earlier image by --rebase
 
 
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Moved:
+    """A path that the runs used, that the image lacks, and where it went.
+
+    ``to`` is None where it was not found again. ``package`` had it, and has another ``version``
+    now, or none.
+    """
+
+    path: str
+    to: str | None
+    package: str | None = None  # key, in the image that was recorded
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Rebase:
+    """That the runs were recorded on an earlier image, and how far its files are this one's.
+
+    Nothing of what is new here was ever seen to run.
+    """
+
+    image: str  # identity of what was recorded
+    plan: str  # made of it; its id
+    same: int  # files that the runs used and that are there under the same name
+    moved: int
+    vanished: int
+    new_packages: tuple[str, ...] = ()  # keys
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Totals:
     """What there is, before or after. Bytes are of regular files, a hardlink group counted once."""
@@ -424,6 +454,9 @@ class Plan:
     exposed: tuple[Exposed, ...] = ()
     needs: tuple[Need, ...] = ()
     unrecorded: tuple[Unrecorded, ...] = ()
+
+    rebase: Rebase | None = None
+    moved: tuple[Moved, ...] = ()
 
     @functools.cached_property
     def id(self) -> str:

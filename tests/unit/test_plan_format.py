@@ -32,8 +32,11 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return _names.map(lambda text: "/" + text)
     if name == "location":
         return st.none() | _names.map(lambda text: "/" + text)
-    if hint == str | None and name == "image":
-        return st.none() | st.just("dir-sha256:" + "1" * 64)
+    if name == "image":
+        identity = st.just("dir-sha256:" + "1" * 64)
+        return identity if hint is str else st.none() | identity
+    if name == "to":
+        return st.none() | _names.map(lambda text: "/" + text)
     if name == "diff_id":
         return st.sampled_from(["sha256:" + "0" * 64, "sha256:" + "f" * 64])
     if name == "seen":

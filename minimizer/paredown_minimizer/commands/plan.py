@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gc
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from paredown_minimizer.output import (
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, UnlessUsed
 from paredown_schemas.trace import Run
+
+_SHOWN = 10
 
 
 def add_parser(subparsers: Any) -> None:
@@ -54,6 +57,13 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="plan from traces that may lack something that was used",
     )
+    parser.add_argument(
+        "--rebase",
+        metavar="OLD-PLAN",
+        type=Path,
+        help="the plan of the image that was recorded, if it was rebuilt since: its traces are "
+        "mapped onto SOURCE by path and package name",
+    )
     add_output_options(parser)
 
 
@@ -66,16 +76,18 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
     from paredown_minimizer.policy import Policy  # noqa: PLC0415
     from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
-    from paredown_schemas.plan import dump_plan  # noqa: PLC0415
+    from paredown_minimizer.rebase import is_of  # noqa: PLC0415
+    from paredown_schemas.plan import dump_plan, read_plan  # noqa: PLC0415
 
     policy = read_policy(arguments.policy) if arguments.policy else Policy()
     runs = _read_runs(arguments)
+    old = read_plan(arguments.rebase) if arguments.rebase else None
     with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
-        traced.refuse_other_images(runs, image)
+        traced.refuse_other_images([r for r in runs if not (old and is_of(r, old))], image)
         managers = find_managers(image)
-        decision = decide(image, managers, runs, policy, arguments.granularity)
+        decision = decide(image, managers, runs, policy, arguments.granularity, old)
     write_output(arguments.output, dump_plan(decision.plan), force=arguments.force)
-    for warning in decision.warnings:
+    for warning in (*decision.warnings, *_rebased(decision.plan)):
         say(f"warning: {warning}")
     for pin in (pin for pin in decision.plan.pins if pin.expired(today())):
         target = escape_name(pin.target)
@@ -107,6 +119,20 @@ def _told(proof: UnlessUsed) -> str:
     if proof.stays:
         told += f"; in use, and so left: {', '.join(map(escape_name, proof.stays))}"
     return told
+
+
+def _rebased(plan: Plan) -> Iterator[str]:
+    """Yield what a rebased plan risks; a test of what comes out is the only proof."""
+    from paredown_minimizer.rebase import sentence  # noqa: PLC0415
+
+    if plan.rebase is not None:
+        yield sentence(plan.rebase)
+        for moved in [moved for moved in plan.moved if moved.to is None][:_SHOWN]:
+            of = f" of {escape_name(moved.package)}" if moved.package else ""
+            stays = "; the whole package stays" if moved.after else ""
+            yield f"vanished: {escape_name(moved.path)}{of}{stays}"
+        if new := plan.rebase.new_packages:
+            yield f"never seen to run: {', '.join(map(escape_name, new[:_SHOWN]))}"
 
 
 def _summarize(plan: Plan, arguments: argparse.Namespace) -> None:

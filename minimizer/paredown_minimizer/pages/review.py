@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paredown_minimizer import rebase
 from paredown_minimizer.output import human_size, percent_gone, plural
 from paredown_minimizer.pages import Column, Page, Row, Section, lean
 from paredown_minimizer.pages.packages import (
@@ -16,6 +17,7 @@ from paredown_minimizer.pages.packages import (
     unowned,
 )
 from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
+from paredown_minimizer.pages.rebase import moved, new_packages
 from paredown_minimizer.pages.surface import exposed, needs, surface, unrecorded
 from paredown_minimizer.profile import sentence
 from paredown_minimizer.review import Review
@@ -30,6 +32,8 @@ def review_page(review: Review) -> Page:
     plan = review.plan
     sections = [
         risks(review),
+        moved(plan),
+        new_packages(plan),
         *packages(review),
         application(review),
         unowned(review),
@@ -64,6 +68,8 @@ def _title(plan: Plan) -> str:
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "image", f"{escape_name(plan.image)}, {escape_name(plan.platform)}"
     yield "plan", f"{plan.id}, granularity {plan.granularity}"
+    if plan.rebase:
+        yield "rebased", rebase.sentence(plan.rebase)
     for trace in plan.traces[:_RUNS]:
         files = f"{escape_name(trace.scenario or trace.run)}: {plural(trace.files, 'path')}"
         reasons = ": " + escape_name("; ".join(trace.reasons)) if trace.reasons else ""
