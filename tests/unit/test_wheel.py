@@ -53,6 +53,7 @@ def test_the_wheel_carries_the_object_and_the_data(wheel: Path) -> None:
     sources = {path.name for path in ROOT.glob("schemas/paredown_schemas/*.json")}
     assert {Path(name).name for name in names if name.startswith("paredown_schemas/")} >= sources
     assert any(name.startswith("paredown_minimizer/rules/") for name in names)
+    assert "paredown_minimizer/formats/page/page.html.j2" in names
     assert wheel.name.startswith("paredown-")
     assert "-any" not in wheel.name
 

@@ -56,7 +56,7 @@ def _shares(sections: Sequence[Section]) -> list[int]:
     counts = [0] * len(sections)
     for whole in (False, True):
         for number, section in enumerate(sections):
-            end = len(section.rows) if whole else min(section.top, len(section.rows))
+            end = len(section.rows) if whole else section.head
             for row in section.rows[counts[number] : end]:
                 left -= len(_row(section.columns, row).encode()) + 1
                 if left < 0:

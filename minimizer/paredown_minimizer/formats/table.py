@@ -39,7 +39,7 @@ def _lines(page: Page) -> Iterator[str]:
 
 
 def _rows(section: Section) -> Iterator[str]:
-    shown = section.rows[: section.top]
+    shown = section.rows[: section.head]
     headings = [tuple(column.title for column in section.columns)] if section.headed else []
     right = [n for n, column in enumerate(section.columns) if column.kind == "number"]
     table = [*headings, *(row.cells for row in shown)]

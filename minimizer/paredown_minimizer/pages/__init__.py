@@ -53,6 +53,12 @@ class Section:
     first: bool = False  # belongs into the first minute: is never folded away
     detailed: bool = False  # each row is a package, about which a format with room tells more
 
+    @property
+    def head(self) -> int:
+        """Return how many rows to show first: a line that says "1 more" could be that row."""
+        count = len(self.rows)
+        return count if self.top > 0 and count <= self.top + 2 else min(self.top, count)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
