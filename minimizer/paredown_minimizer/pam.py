@@ -1,6 +1,6 @@
 """Which modules PAM loads for a program, by the services that the program names (pam.conf(5)).
 
-A program passes its service's name to pam_start(3), so that the name is among its strings. Where it
+A program passes its service's name to pam_start(3): its own one, or one of its strings. Where that
 has no file, PAM falls back to ``other``; but most programs that can ask PAM are never told to, and
 an image that is to authenticate by one has a service for it.
 """
@@ -22,8 +22,10 @@ def services(contents: Contents, program: str) -> list[str]:
     """Return the names of the files in /etc/pam.d that PAM reads for ``program``, sorted."""
     data = contents.data(program, _PROGRAM_LIMIT)
     names = [path.rpartition("/")[2] for path in contents.image.tree.children.get(_SERVICES, [])]
-    # A string may be the end of another one: linkers let them share their bytes.
-    found = {name for name in names if encode_name(name) + b"\0" in data and name != _OTHER}
+    # Many a program uses its own name, and then need not have it among its strings.
+    own = program.rpartition("/")[2]
+    found = {name for name in names if name == own or b"\0%b\0" % encode_name(name) in data}
+    found.discard(_OTHER)
     pending = [*found, _OTHER] if found else []
     found.update(pending)
     while pending:

@@ -322,9 +322,9 @@ def test_pam_modules_of_the_services_that_a_program_names(root: Path) -> None:
     }
     make_tree(root, files)
     packages = {path: [path] for path in [*OTHERS, *files, APP]}
-    named = 'const char *service = "anapp", *file = "/etc/pam.d/app2";'
+    named = 'const char *file = "/etc/pam.d/app", *service = "app";'
     place = root / APP.lstrip("/")
-    compile_library(place, imports=["pam_start"], source=named.replace("anapp", "x"))
+    compile_library(place, imports=["pam_start"], source=named.replace('"app"', '"apps"'))
     assert not set(files) & decided(root, [APP], packages, granularity="file").kept
     compile_library(place, imports=["pam_start"], source=named)
     kept = decided(root, [APP], packages, granularity="file").kept
