@@ -138,6 +138,20 @@ def test_every_package_opens_by_keyboard(browser: webdriver.Chrome, tmp_path: Pa
     assert "/usr/bin/curl" in browser.find_element(By.CSS_SELECTOR, "details[open] .told").text
 
 
+def test_a_box_of_the_treemap_leads_to_its_package(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    """Even to one in the folded part of its section."""
+    many = [package(f"p{n:02}", "remove", 0, 1, 10_000) for n in range(40)]
+    large = package("zz-large", "remove", 0, 1, 90_000_000)
+    show(browser, _write(tmp_path, full_plan(packages=(*many, large))), 1280)
+    row = browser.find_element(By.XPATH, "//summary[contains(., 'zz-large')]/..")
+    assert not row.is_displayed()
+    browser.find_element(By.XPATH, "//*[local-name()='text'][.='zz-large']/..").click()
+    _wait(browser, "location.hash")
+    WebDriverWait(browser, 20).until(lambda _: row.is_displayed() and row.get_attribute("open"))
+
+
 def test_works_without_scripts(require: Require, tmp_path: Path) -> None:
     require(not missing(), f"there is no {missing()}")
     page = _write(tmp_path, full_plan())

@@ -77,4 +77,9 @@ document.addEventListener("keydown", (event) => {
     filter();
   }
 });
+// A box of the treemap leads to its package: the browser opens what it lies in, this itself.
+window.addEventListener("hashchange", () => {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+});
 form.hidden = false;
