@@ -20,6 +20,7 @@ _ACTION = re.compile(r"\[[^][]*\]")
 _LANGUAGES = ("LANG", "LANGUAGE")
 _SUFFIX = re.compile(r"[_.@]")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_ICU = re.compile(r".*/libicuuc\.so\.([0-9]+)")
 _COMMON_LICENCE = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.+-]*[A-Za-z0-9])")
 
 
@@ -111,6 +112,14 @@ def _languages(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
     return sorted(language for language in languages if _LANGUAGE.fullmatch(language))
 
 
+def _dotnet_icu(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
+    # The release number alone: libicuuc.so.72.1 is what libicuuc.so.72 leads to.
+    if facts.environment.get("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "").lower() in ("1", "true"):
+        return []
+    found = map(_ICU.fullmatch, facts.contents.image.tree)
+    return sorted({match[1] for match in found if match})
+
+
 def _openssl_modules(facts: Facts, _captures: Mapping[str, str]) -> list[str]:
     return configured_modules(facts.contents, facts.environment.get("OPENSSL_CONF"))
 
@@ -151,6 +160,7 @@ FACTS: dict[str, Callable[[Facts, Mapping[str, str]], list[str]]] = {
     "locale": _locales,
     "locale_path": _locale_paths,
     "language": _languages,
+    "dotnet_icu": _dotnet_icu,
     "openssl_module": _openssl_modules,
     "common_licence": _common_licences,
     "distribution_file": _distribution_files,

