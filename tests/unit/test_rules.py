@@ -331,7 +331,7 @@ def test_pam_modules_of_the_services_that_a_program_names(root: Path) -> None:
     }
     make_tree(root, files)
     packages = {path: [path] for path in [*OTHERS, *files, APP]}
-    named = 'const char *file = "/etc/pam.d/app", *service = "app";'
+    named = 'const char *file = "/etc/pam.d/app2", *service = "app";'
     place = root / APP.lstrip("/")
     compile_library(place, imports=["pam_start"], source=named.replace('"app"', '"apps"'))
     assert not set(files) & decided(root, [APP], packages, granularity="file").kept
