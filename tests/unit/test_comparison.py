@@ -155,7 +155,7 @@ def test_table(plans: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> No
         "Another version: 1 package\n+ libc6  1:12900000-1 → 2.41\\x1b  12/12",
         "New: risks: 1 high\n! high  nginx:amd64  /usr/sbin/nginx  is a command in /app/<b>",
         "Gone: risks: 1 low",
-        "Attack surface that is left\n       was  is\nshell    1   0",
+        "Attack surface that is left\n        was  is\nshells    1   0",
         "Paths that newly go: 1\n- /usr/sbin/nginx\n",
     ):
         assert text in shown

@@ -12,7 +12,7 @@ from paredown_minimizer.pages import MARKS, Column, Mark, Page, Row, Section, le
 from paredown_minimizer.pages.packages import paths, risks
 from paredown_minimizer.pages.phrases import reason
 from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
-from paredown_minimizer.pages.surface import exposed, needs, unrecorded
+from paredown_minimizer.pages.surface import KINDS, exposed, needs, unrecorded
 from paredown_minimizer.review import Review
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, Totals
@@ -45,7 +45,7 @@ def _title(comparison: Comparison) -> str:
     counts = dict.fromkeys(_TITLES, 0)
     for each in comparison.packages:
         counts[each.change] += 1
-    told = [f"{_TITLES[change].lower()} {count:,}" for change, count in counts.items() if count]
+    told = [f"{_TITLES[change].lower()} ({n:,})" for change, n in counts.items() if n]
     return "Between two plans: " + (", ".join(told) or "the same packages")
 
 
@@ -128,7 +128,7 @@ def _records(comparison: Comparison) -> Iterator[Section]:
         plan = dataclasses.replace(review.plan, **found)
         mine = comparison.risks.gone if old else comparison.risks.new
         only = dataclasses.replace(review, plan=plan, paths=plan.paths, risks=mine)
-        yield from (_renamed(section, word) for section in _sections(only, plan))
+        yield from (_renamed(section, word, old=old) for section in _sections(only, plan))
     yield _surface(comparison)
 
 
@@ -139,9 +139,12 @@ def _sections(review: Review, plan: Plan) -> Iterator[Section]:
     yield paths(review)
 
 
-def _renamed(section: Section, word: str) -> Section:
+def _renamed(section: Section, word: str, *, old: bool) -> Section:
     title = f"{word}: {section.title[:1].lower()}{section.title[1:]}"
-    return dataclasses.replace(section, name=f"{word.lower()}-{section.name}", title=title, note="")
+    # What an old plan said of keeping and removing is no more.
+    rows = [dataclasses.replace(row, mark="") for row in section.rows] if old else section.rows
+    name = f"{word.lower()}-{section.name}"
+    return dataclasses.replace(section, name=name, title=title, rows=rows, note="")
 
 
 def _surface(comparison: Comparison) -> Section:
@@ -150,7 +153,7 @@ def _surface(comparison: Comparison) -> Section:
         for review in (comparison.old, comparison.new)
     )
     rows = [
-        Row((kind, f"{old.get(kind, 0):,}", f"{new.get(kind, 0):,}"))
+        Row((KINDS[kind], f"{old.get(kind, 0):,}", f"{new.get(kind, 0):,}"))
         for kind in sorted(old.keys() | new.keys())
         if old and new and old.get(kind, 0) != new.get(kind, 0)
     ]

@@ -10,7 +10,7 @@ from paredown_minimizer.pages.phrases import some
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Exposed, Need, NeedKind, Plan, SurfaceKind
 
-_KINDS: dict[SurfaceKind, str] = {
+KINDS: dict[SurfaceKind, str] = {
     "executable": "executables",
     "setuid": "setuid or setgid",
     "file-capability": "file capabilities",
@@ -43,7 +43,7 @@ def surface(plan: Plan) -> Section:
     rows = [
         Row(
             (
-                _KINDS[count.kind],
+                KINDS[count.kind],
                 f"{count.before:,}",
                 f"{count.after:,}",
                 percent_gone(count.before, count.after),
