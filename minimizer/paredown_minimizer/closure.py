@@ -97,12 +97,11 @@ class Closure:
         resolved = self._tree.resolve(name, follow_last=False)
         if resolved is None:
             return False
-        evidence = dataclasses.replace(kind, path=resolved.path)
-        if self.yielding.gives_way(evidence, primary=reach == Reach.PRIMARY):
+        self._add(resolved.path, reach, dataclasses.replace(kind, path=resolved.path))
+        if resolved.path not in self.reach:
             return False
         for link in resolved.links:
             self._add(link, Reach.ALONE, Evidence(link, "symlink", resolved.path, "on its way"))
-        self._add(resolved.path, reach, evidence)
         return True
 
     @property
@@ -163,7 +162,7 @@ class Closure:
             if reach == Reach.PRIMARY:
                 raise BlockedError((evidence, *self.chain(evidence.by or "")))
             return
-        if self.yielding.gives_way(evidence, primary=reach == Reach.PRIMARY):
+        if self._gives_way(evidence, reach):
             return
         known = self.reach.get(path)
         if known is None or reach < known:
@@ -172,6 +171,14 @@ class Closure:
             self._queue.append((path, context))
         elif context is not None and (path, context) not in self._linked:
             self._queue.append((path, context))
+
+    def _gives_way(self, evidence: Evidence, reach: Reach) -> bool:
+        def is_firm() -> bool:
+            # A library's name is a link as a rule.
+            links = self.chain(evidence.by or "") if evidence.kind == "symlink" else ()
+            return reach == Reach.PRIMARY or any(e.kind == "linked" for e in (evidence, *links))
+
+        return self.yielding.gives_way(evidence, is_firm)
 
     def _follow_link(self, path: str, target: str, reach: Reach) -> None:
         name = target if target.startswith("/") else join(parent(path), target)

@@ -100,7 +100,7 @@ def _gone(plan: Plan, _of: str | None) -> Figure:
 
 def _unseen(plan: Plan, _of: str | None) -> Figure:
     if plan.profile is None or plan.profile.unseen is None:
-        return Figure(None, ("the plan has no estimate: that takes several runs",))
+        return Figure(None, ("the plan has no estimate: that takes three runs",))
     return Figure(plan.profile.unseen)
 
 

@@ -39,7 +39,6 @@ def apply_pins(
     evidence: dict[str, Evidence] = {}
     removed: dict[str, str] = {}
     rules: dict[str, str] = {}
-    fired: set[str] = set()
     paths: dict[Pin, int] = {}
     for pin in policy.pins:
         reason = Evidence("", "pinned", None, pin.reason)
@@ -50,7 +49,6 @@ def apply_pins(
                 continue
             reason = dataclasses.replace(reason, detail=f"{pin.target}: {pin.reason}")
             machines = {elf.machine: elf for elf in programs}
-            fired.update(named)
             firings = rulebook.regardless(named, inventory.packages.values(), machines.values())
             found = {name for firing in firings for name in firing.names}
         else:
@@ -64,8 +62,7 @@ def apply_pins(
                 removed.setdefault(tree.canonical(path), pin.reason)
     for path in evidence:
         removed.pop(tree.canonical(path), None)
-    silent = {name: reason for name, reason in rules.items() if name not in fired}
-    return Pinned(evidence, removed, silent, paths)
+    return Pinned(evidence, removed, rules, paths)
 
 
 def pin_records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.image.model import Tree
@@ -29,12 +29,15 @@ class Yielding:
         self._unless_used = unless_used
         self._told: dict[tuple[str, str], GaveWay] = {}
 
-    def gives_way(self, evidence: Evidence, *, primary: bool) -> bool:
-        """Say whether ``evidence`` holds nothing, the policy having decided so."""
+    def gives_way(self, evidence: Evidence, is_firm: Callable[[], bool]) -> bool:
+        """Say whether ``evidence`` holds nothing, the policy having decided so.
+
+        ``is_firm`` says whether it is primary, or what something that stays is linked with.
+        """
         rule = evidence.detail or "" if evidence.kind == "rule" else ""
         reason = self._rules.get(rule)
-        if reason is None and (rule or not primary) and evidence.kind != "linked":
-            reason = self._unless_used.get(evidence.path)
+        if reason is None and evidence.path in self._unless_used and (rule or not is_firm()):
+            reason = self._unless_used[evidence.path]
         if reason is None:
             return False
         if rule:

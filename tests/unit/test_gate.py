@@ -35,7 +35,7 @@ SURFACE = (SurfaceCount("setuid", 9, 0), SurfaceCount("shell", 3, 2))
 EXPOSED = (
     Exposed("shell", "/usr/bin/bash", stays=False),
     Exposed("shell", "/usr/bin/dash", stays=True),
-    Exposed("shell", "/usr/bin/odd\n::error::%, x", stays=True),
+    Exposed("shell", "/usr/bin/odd\n::error::%0A, x", stays=True),
 )
 # 28.3 MB of 183.1, 3 packages, 20 files; two risks, no estimate of what was not seen.
 PLAN = example_plan(
@@ -124,7 +124,7 @@ def test_a_line_for_each_in_the_policys_order(
         ["FAIL", "max_risks high"],
         ["PASS", "partial_traces"],
     ]
-    assert "/usr/bin/dash, /usr/bin/odd\\x0a::error::%, x" in captured.out
+    assert "/usr/bin/dash, /usr/bin/odd\\x0a::error::%0A, x" in captured.out
     assert "/usr/bin/bash" not in captured.out  # it goes
     assert captured.err == "2 of 6 gates failed.\n"
 
@@ -140,7 +140,7 @@ def test_json_is_what_the_schema_says(tmp_path: Path, capsys: pytest.CaptureFixt
     assert document["passed"] is False
     assert [gate["line"] for gate in document["gates"]] == [3, 5, 6, 8, 9, 10, 11]
     assert document["gates"][-1]["figure"] is None
-    assert document["gates"][1]["names"] == ["/usr/bin/dash", "/usr/bin/odd\\x0a::error::%, x"]
+    assert document["gates"][1]["names"] == ["/usr/bin/dash", "/usr/bin/odd\\x0a::error::%0A, x"]
 
 
 def _commands(output: str) -> list[tuple[str, dict[str, str], str]]:
@@ -159,7 +159,7 @@ def test_github_is_told_of_what_failed_by_file_and_line(
 ) -> None:
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
     (tmp_path / "a,b").mkdir()
-    policy = "a,b/100%: policy.yaml"
+    policy = "a,b/100%2C: policy.yaml"
     (tmp_path / policy).write_text(f"version: 1\n{ALL}")
     (tmp_path / "plan.json").write_text(dump_plan(PLAN))
     command = ["gate", str(tmp_path / "plan.json"), "--policy", str(tmp_path / policy)]
@@ -168,7 +168,7 @@ def test_github_is_told_of_what_failed_by_file_and_line(
     assert shell == (
         "error",
         {"file": policy, "line": "5", "title": "paredown gate: forbid shell"},
-        "2, at most 0: /usr/bin/dash, /usr/bin/odd\\x0a::error::%, x",
+        "2, at most 0: /usr/bin/dash, /usr/bin/odd\\x0a::error::%0A, x",
     )
     assert risks[1]["line"] == "9"
 

@@ -52,6 +52,16 @@ def test_a_rule_that_a_pin_removes_does_not_fire_and_what_it_held_is_told(root: 
     assert plan.pins == (Pin("remove", "rule:shell/system", "why", 1),)
 
 
+def test_licences_may_go_too(root: Path) -> None:
+    licence = "/usr/share/doc/x/copyright"
+    make_tree(root, {licence: "x"})
+    packages = {**PACKAGES, "x": [LIBRARY, licence]}
+    for pin, stays in (("", True), ("{remove: 'rule:licences/*', reason: why}", False)):
+        policy = f"version: 1\npins: [{pin}]"
+        decision = decided(root, [LIBRARY], packages, policy=policy, granularity="file")
+        assert (licence in decision.kept) is stays
+
+
 def test_what_stays_for_another_reason_is_not_told_of(root: Path) -> None:
     decision = _decided(root, LIBRARY, "remove: 'rule:shell/*'", "keep: 'package:dash'")
     assert "/usr/bin/sh" in decision.kept

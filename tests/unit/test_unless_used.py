@@ -16,7 +16,7 @@ from paredown_minimizer.decide import Decision
 from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import GaveWay, UnlessUsed, read_plan
-from paredown_schemas.trace import File
+from paredown_schemas.trace import File, Session
 from traces import trace_records, use, write_trace
 
 SHELLS = ("/usr/bin/bash", "/usr/bin/dash", "/usr/bin/rbash", "/usr/bin/sh")
@@ -129,11 +129,24 @@ def test_what_is_linked_stays(root: Path) -> None:
     (root / "usr/lib/libsh.so").symlink_to("../bin/ksh")
     (root / "usr/bin/ksh").chmod(0o755)
     assert "/usr/bin/ksh" not in _decided(root, APP).kept
-    compile_library(root / LIBRARY[1:], needs=[root / "usr/lib/libsh.so"])
-    assert "/usr/bin/ksh" in _decided(root, APP).kept
+    # Not used itself, but of a package that stays whole.
+    compile_library(root / "usr/lib/libother.so", needs=[root / "usr/lib/libsh.so"])
+    packages = {**PACKAGES, "app": [*PACKAGES["app"], "/usr/lib/libother.so"]}
+    policy = "version: 1\nremove_unless_used: [{what: shell, reason: why}]"
+    assert "/usr/bin/ksh" in decided(root, APP, packages, policy=policy).kept
 
 
-def test_nobodys_shell_goes_too_and_left_out_uses_hold_nothing(root: Path) -> None:
+def test_uses_that_are_left_out_hold_nothing_and_are_no_proof(root: Path) -> None:
+    traced = [*APP, use("/usr/bin/bash", how="exec", session=2)]
+    records = [Session(2, "injected", 200, 0)]
+    assert "/usr/bin/bash" in _decided(root, traced, records=records).kept
+    more = "leave_out: [{session: injected, reason: r}]"
+    decision = _decided(root, traced, more, records=records)
+    assert _shells(decision) == set()
+    assert [(each.execs, each.used) for each in decision.plan.unless_used] == [(1, 0)]
+
+
+def test_nobodys_shell_goes_too(root: Path) -> None:
     make_tree(root, {"/opt/bin/zsh": "#!x"})
     assert "/opt/bin/zsh" in decided(root, APP, PACKAGES).kept
     decision = _decided(root, APP)
