@@ -122,7 +122,7 @@ def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: C
     packages = planrecords.packages(settled)
     risks = find_risks(settled, contents, packages)
     before, after = planrecords.totals(settled, packages)
-    needs = find_needs(runs, image)
+    needs = find_needs(runs, contents)
     surface, exposed = find_exposure(contents, inventory, settled.kept, needs)
     return Plan(
         paredown=paredown_schemas.__version__,

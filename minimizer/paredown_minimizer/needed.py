@@ -8,10 +8,12 @@ programs that a run started have privileges of their own.
 from __future__ import annotations
 
 import collections
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
+from paredown_minimizer.contents import Contents
 from paredown_minimizer.image.model import Image, Tree, is_below, parent, path_key
 from paredown_minimizer.needs import port_text
 from paredown_minimizer.surface.members import members
@@ -20,16 +22,19 @@ from paredown_schemas.trace import Capability, File, Port, Process, Run, Syscall
 
 _RUN = ("exec", "library", "loader", "interpreter", "script")
 
+_GROUP_ID = re.compile(r"[0-9]{1,10}", re.ASCII)
+
 _Key = tuple[NeedKind, str, str | None]
 _Found = dict[_Key, set[str]]
 
 
-def find_needs(runs: Sequence[Run], image: Image) -> tuple[Need, ...]:
+def find_needs(runs: Sequence[Run], contents: Contents) -> tuple[Need, ...]:
     """Return what the runs needed of the kernel and of the image's permissions, sorted."""
     found: _Found = collections.defaultdict(set)
-    uses = _Uses(image.tree)
+    image = contents.image
+    uses, groups = _Uses(image.tree), _Groups(contents)
     for run in runs:
-        _of_processes(run, found)
+        _of_processes(run, groups, found)
         for file in run.files():
             if not file.truncated:
                 uses.add(file)
@@ -92,14 +97,35 @@ class _Uses:
         return path
 
 
-def _of_processes(run: Run, found: _Found) -> None:
+class _Groups:
+    """The groups that the image's own files put a user in (passwd(5), group(5))."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._users = [line.split(":") for line in contents.text("/etc/passwd").splitlines()]
+        self._groups = [line.split(":") for line in contents.text("/etc/group").splitlines()]
+
+    def beside(self, uid: int, gid: int | None) -> str | None:
+        """Return the numbers of those beside ``gid``: "44,101"."""
+        names = {user[0] for user in self._users if user[2:3] == [str(uid)]}
+        numbers = {
+            int(group[2])
+            for group in self._groups
+            if len(group) == 4
+            and _GROUP_ID.fullmatch(group[2])
+            and not names.isdisjoint(group[3].split(","))
+        }
+        return ",".join(map(str, sorted(numbers - {gid}))) or None
+
+
+def _of_processes(run: Run, groups: _Groups, found: _Found) -> None:
     # A person's look around, and a probe, choose their user themselves.
     injected = {s.id for s in run.sessions().values() if s.kind == "injected"}
     for record in run.records:
         if isinstance(record, Process):
             if record.uid is None or record.session in injected:
                 continue
-            key: _Key = "user", f"{record.uid}:{'?' if record.gid is None else record.gid}", None
+            ids = f"{record.uid}:{'?' if record.gid is None else record.gid}"
+            key: _Key = "user", ids, groups.beside(record.uid, record.gid)
         elif isinstance(record, Port):
             key = "port", port_text(record.protocol, record.address, record.port), None
         elif isinstance(record, Capability):
@@ -137,7 +163,9 @@ def _writable_mounts(image: Image, uses: _Uses, found: _Found) -> None:
             found["volume", directory, f"holds {held}, which is used"] |= exes
             continue
         entry = tree[directory]
-        options = f"mode={entry.mode:04o},uid={entry.uid},gid={entry.gid}"
+        # Podman 4.3 knows no uid and gid here.
+        owner = f",uid={entry.uid},gid={entry.gid}" if entry.uid or entry.gid else ""
+        options = f"mode={entry.mode:04o}{owner}"
         runs_code = any(is_below(path, directory) for path in code)
         found["tmpfs", directory, options + (",exec" if runs_code else "")] |= exes
 

@@ -252,8 +252,9 @@ class Exposed:
 class Need:
     """What the runs needed of the kernel: the material for running the container with less.
 
-    ``detail`` is whose what is written or restricted is ("0:42 -rw-r-----"), a tmpfs' options, why
-    a volume and nothing less, or the privileges of a program.
+    ``detail`` is a user's further groups by the image's /etc/group ("44,101"), whose what is
+    written or restricted is ("0:42 -rw-r-----"), a tmpfs' options, why a volume and nothing less,
+    or the privileges of a program.
     """
 
     kind: NeedKind

@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import engines
@@ -77,7 +77,7 @@ def slim(
     application = served.application(suite)
     reference = build(served, suite, docker, space)
     trace, plan = space / "app.trace", space / "plan.json"
-    record = [AGENT, "record", "-o", str(trace), "--"]
+    record = [AGENT, "record", "-o", str(trace), "--also", "capabilities,syscalls", "--"]
     with container(docker, reference, application, record) as running:
         answers = ask(served, application, running)
         assert healthy(docker, running)
@@ -111,11 +111,15 @@ class Container(Server):
 
 @contextlib.contextmanager
 def container(
-    engine: Engine, reference: str, application: Application, record: list[str] | None = None
+    engine: Engine,
+    reference: str,
+    application: Application,
+    record: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Iterator[Container]:
     """Run an image until its port takes connections, recorded where ``record`` begins the line."""
     name = reference.replace("/", "-").replace(":", "-")
-    command = [*(record or ()), engine.command, "run", "--name", name, NETWORK, reference]
+    command = [*record, engine.command, "run", "--name", name, NETWORK, *options, reference]
     with tempfile.TemporaryFile("w+") as log, contextlib.ExitStack() as stack:
         process = subprocess.Popen(
             command, env={**os.environ, **engine.env}, stdin=-3, stdout=log, stderr=log

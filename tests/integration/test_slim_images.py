@@ -1,5 +1,7 @@
 """Images of real applications, slimmed: under docker and podman they do all that the original did.
 
+They do so with no more than ``paredown runtime`` says that they need.
+
 A run takes those of SELECTION, which have each application, suite and engine, with two at
 granularity trim; PAREDOWN_IMAGES=all takes all.
 """
@@ -13,10 +15,12 @@ from typing import Any
 
 import pytest
 
+import less
 import slim_images
 import tree_witness
 from container_tools import Engine
 from fixture_types import Require
+from paredown_minimizer.runtime.formats import PROFILE
 from paredown_schemas.plan import read_plan
 from served import SERVED
 from slim_images import Served, Slimmed
@@ -71,6 +75,32 @@ def slim(
     return get
 
 
+# First, as nginx is then made already for the test after it.
+@pytest.mark.parametrize(
+    ("taken", "message"),
+    [
+        ("--cap-add=CAP_CHOWN", "Operation not permitted"),
+        ("--tmpfs=/run:", "Read-only file system"),
+        ("bind", "bind() to 0.0.0.0:80 failed"),
+    ],
+)
+def test_with_less_than_it_needs_nothing_starts(
+    slim: Any, docker_daemon: Engine, taken: str, message: str
+) -> None:
+    (nginx,) = (served for served in SERVED if served.name == "nginx")
+    slimmed = slim(nginx, "trixie", "package")
+    options = less.options(slimmed.plan)
+    left = [option for option in options if not option.startswith(taken)]
+    profile = slimmed.plan.with_name(PROFILE)
+    text = profile.read_text()
+    profile.write_text(text.replace(f'"{taken}",', ""))
+    assert (len(left), profile.read_text()) != (len(options), text)
+    command = ["run", "--rm", slim_images.NETWORK, *left, slimmed.reference]
+    result = docker_daemon.run(*command, check=False)
+    assert result.returncode != 0
+    assert message in result.stderr
+
+
 @pytest.mark.parametrize(("served", "suite", "engine", "granularity"), CASES)
 def test_slim_image_does_all_that_the_original_did(
     slim: Any,
@@ -86,7 +116,9 @@ def test_slim_image_does_all_that_the_original_did(
     there: Engine = request.getfixturevalue(under)
     slimmed = slim(served, suite, granularity)
     reference = slim_images.apply(slimmed, docker_daemon, there)
-    with slim_images.container(there, reference, slimmed.application) as running:
+    options = less.options(slimmed.plan)
+    assert {"--cap-drop=ALL", "--read-only"} <= set(options)
+    with slim_images.container(there, reference, slimmed.application, (), options) as running:
         assert slim_images.ask(served, slimmed.application, running) == slimmed.answers
         assert slim_images.healthy(there, running)
     tree = slim_images.export(there, reference, tmp_path / "tree")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from decisions import decided, make_tree
+from paredown_minimizer.contents import Contents
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.needed import find_needs, find_unrecorded
 from paredown_schemas.plan import Exposed, Need, SurfaceCount, Unrecorded, dump_plan, load_plan
@@ -48,7 +49,7 @@ def needs_of(
     with contextlib.closing(open_directory(str(root))) as image:
         image.config = {"config": config or {}}
         found: dict[str, list[Need]] = {}
-        for need in find_needs(read_trace(trace).runs, image):
+        for need in find_needs(read_trace(trace).runs, Contents(image)):
             found.setdefault(need.kind, []).append(need)
         return found
 
@@ -83,6 +84,14 @@ def test_needs_are_told_with_who_had_them(root: Path) -> None:
         "refused-capability": [Need("refused-capability", "CAP_NET_RAW", (APP,))],
         "syscall": [Need("syscall", f"x86_64 {name}", (APP,)) for name in ("999", "openat")],
     }
+
+
+def test_the_further_groups_of_a_user_are_those_of_the_image(root: Path) -> None:
+    passwd = "app:x:33:34::/:\nroot:x:0:0::/:\nodd\n:x\n"
+    group = "app:x:34:app\nkeys:x:7:x,app\nkvm:x:100:app\nodd:x:٣:app\nnone:x:8:\nx:\n"
+    make_tree(root, {"/etc/passwd": passwd, "/etc/group": group})
+    needs = needs_of(root, records=[Process(1, 100, APP, 33, 34, 1)])
+    assert needs["user"] == [Need("user", "33:34", (APP,), "7,100")]
 
 
 def test_where_nothing_of_the_image_is_used_memory_will_do(root: Path) -> None:
@@ -122,7 +131,7 @@ def test_a_log_that_is_there_already_is_nothing_that_is_used(root: Path) -> None
 
 def test_what_runs_code_that_it_made_says_so(root: Path) -> None:
     needs = needs_of(root, [written("/run/x.so"), use("/run/x.so", how="library")])
-    assert needs["tmpfs"][0].detail == "mode=0755,uid=0,gid=0,exec"
+    assert needs["tmpfs"][0].detail == "mode=0755,exec"
 
 
 def test_a_declared_volume_is_one_whatever_was_written(root: Path) -> None:

@@ -16,15 +16,16 @@ from paredown_minimizer.cli import main
 from paredown_minimizer.runtime.documents import as_compose, as_kubernetes
 from paredown_minimizer.runtime.formats import as_docker, as_text
 from paredown_minimizer.runtime.settings import Settings, find_settings
+from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.plan import Need, Unrecorded, dump_plan
 from plans import example_plan
 from rootfs import DATA
 
 APP = "/usr/bin/app"
 AS_ROOT = Need("user", "0:0", (APP,))
-AS_APP = Need("user", "33:34", (APP,))
+AS_APP = Need("user", "33:34", (APP,), "44")
 CHOWN = Need("capability", "CAP_CHOWN", (APP,))
-TMPFS = Need("tmpfs", "/run", (APP,), "mode=0755,uid=0,gid=0")
+TMPFS = Need("tmpfs", "/run", (APP,), "mode=0755")
 WRITTEN = Need("written", "/run", (APP,), "0:0 drwxr-xr-x")
 VOLUME = Need("volume", "/srv/Data", (), "declared by the image")
 SU = Need("privileged-exec", "/bin/su", (APP,), "setuid to 0")
@@ -43,6 +44,8 @@ def settings(*needs: Need, unrecorded: tuple[str, ...] = ()) -> Settings:
 def test_who_ran_as_one_user_alone_runs_as_that() -> None:
     assert settings(AS_APP).user.value == "33:34"
     assert settings(Need("user", "33:?")).user.value == "33"
+    assert settings(Need("user", "33:34", (), "7,100")).groups == ("7", "100")
+    assert settings(Need("user", "33:34", (), "7"), AS_ROOT).groups == ()
     several = settings(AS_APP, Need("user", "44:44")).user
     assert several.value is None
     assert several.why == (
@@ -108,8 +111,8 @@ def test_what_was_written_to_is_mounted_under_a_read_only_root() -> None:
     "need",
     [
         Need("written", "/", (APP,), "0:0 drwxr-xr-x"),
-        Need("tmpfs", "/a,b:c", (APP,), "mode=0755,uid=0,gid=0"),
-        Need("tmpfs", "/a\nb", (APP,), "mode=0755,uid=0,gid=0"),
+        Need("tmpfs", "/a,b:c", (APP,), "mode=0755"),
+        Need("tmpfs", "/a\nb", (APP,), "mode=0755"),
     ],
 )
 def test_a_root_that_no_mount_makes_up_for_is_not_read_only(need: Need) -> None:
@@ -160,10 +163,11 @@ def options_of(text: str) -> list[str]:
 def test_dockers_options_are_an_array_for_bash() -> None:
     assert options_of(as_docker(settings(*ALL))) == [
         "--user=33:34",
+        "--group-add=44",
         "--cap-drop=ALL",
         "--cap-add=CAP_CHOWN",
         "--read-only",
-        "--tmpfs=/run:mode=0755,uid=0,gid=0",
+        "--tmpfs=/run:mode=0755",
         "--mount=type=volume,dst=/srv/Data",
         "--security-opt=no-new-privileges",
         "--security-opt=seccomp=seccomp.json",
@@ -176,10 +180,11 @@ def test_compose_says_the_same() -> None:
         "services": {
             "app": {
                 "user": "33:34",
+                "group_add": ["44"],
                 "cap_drop": ["ALL"],
                 "cap_add": ["CAP_CHOWN"],
                 "read_only": True,
-                "tmpfs": ["/run:mode=0755,uid=0,gid=0"],
+                "tmpfs": ["/run:mode=0755"],
                 "volumes": [{"type": "volume", "target": "/srv/Data"}],
                 "security_opt": ["no-new-privileges:true", "seccomp:seccomp.json"],
             }
@@ -212,8 +217,10 @@ def test_kubernetes_says_the_same() -> None:
         {"name": "run", "emptyDir": {"medium": "Memory"}},
         {"name": "srv-data", "persistentVolumeClaim": {"claimName": "srv-data"}},
     ]
-    (sysctl,) = document["spec"]["securityContext"]["sysctls"]
-    assert sysctl == {"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}
+    assert document["spec"]["securityContext"] == {
+        "supplementalGroups": [44],
+        "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}],
+    }
 
 
 def test_kubernetes_takes_cap_sys_admin_with_escalation_alone() -> None:
@@ -224,7 +231,7 @@ def test_kubernetes_takes_cap_sys_admin_with_escalation_alone() -> None:
 
 
 def test_volumes_of_one_label_get_names_of_their_own() -> None:
-    options = "mode=0755,uid=0,gid=0"
+    options = "mode=0755"
     places = ("/a/b", "/a-b", "/Ä", "/" + "x" * 80)
     text = as_kubernetes(settings(*(Need("tmpfs", p, (), options) for p in places)))
     names = [volume["name"] for volume in yaml.safe_load(text)["spec"]["volumes"]]
@@ -239,7 +246,7 @@ def test_hostile_names_stay_within_their_line(write: Any) -> None:
     path = "/a'b\"`x`#&*!"
     needs = [
         dataclasses.replace(need, exes=(HOSTILE,))
-        for need in (*ALL, Need("tmpfs", path, (HOSTILE,), "mode=0755,uid=0,gid=0"))
+        for need in (*ALL, Need("tmpfs", path, (HOSTILE,), "mode=0755"))
     ]
     text = write(settings(*needs))
     assert "\x1b" not in text
@@ -247,9 +254,7 @@ def test_hostile_names_stay_within_their_line(write: Any) -> None:
     assert "\n)\n$" not in text
     if write is as_docker:
         clean = options_of(as_docker(settings(*ALL)))
-        assert [o for o in options_of(text) if o not in clean] == [
-            f"--tmpfs={path}:mode=0755,uid=0,gid=0"
-        ]
+        assert [o for o in options_of(text) if o not in clean] == [f"--tmpfs={path}:mode=0755"]
     elif write is not as_text:
         assert path in json.dumps(yaml.safe_load(text)).replace('\\"', '"')
 
@@ -275,3 +280,22 @@ def test_a_profile_that_was_not_recorded_is_an_error(
     assert captured.out == ""
     assert "cannot write a seccomp profile: not recorded: not asked for" in captured.err
     assert "--also syscalls" in captured.err
+
+
+@pytest.mark.parametrize(
+    "need",
+    [
+        Need("user", "root:root"),
+        Need("user", "1:2", (), "a"),
+        Need("port", "tcp"),
+        Need("port", "tcp 0.0.0.0:x"),
+        Need("capability", "ALL --privileged"),
+        Need("syscall", "x86_64"),
+        Need("written", "/x"),
+        Need("restricted", "/x", (), "0 r"),
+        Need("tmpfs", "/x", (), "mode=0755,nosuid"),
+    ],
+)
+def test_a_need_that_is_none_makes_the_plan_damaged(need: Need) -> None:
+    with pytest.raises(DamagedInputError, match="cannot read the plan's needs"):
+        settings(need)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from paredown_minimizer.runtime.formats import PROFILE, not_set, shown
+from paredown_minimizer.runtime.formats import GROUPS, PROFILE, not_set, shown
 from paredown_minimizer.runtime.settings import Mount, Setting, Settings
 
 # YAML 1.1, which many still read, takes 33:34 for a number of minutes.
@@ -31,6 +31,7 @@ def as_compose(settings: Settings) -> str:
     service: dict[str, Any] = {}
     if settings.user.value:
         service["user"] = _told(settings.user)
+        service["group_add"] = [_Told(group, (GROUPS,)) for group in settings.groups]
     if settings.capabilities.value:
         service["cap_drop"] = _Told(["ALL"], settings.capabilities.why)
         service["cap_add"] = [_told(added) for added in settings.added]
@@ -57,10 +58,13 @@ def as_kubernetes(settings: Settings) -> str:
     """Return the part of a pod that restricts its container ``app``."""
     notes = not_set(settings)
     container: dict[str, Any] = {"name": "app", "securityContext": _context(settings, notes)}
-    spec: dict[str, Any] = {}
+    pod: dict[str, Any] = {}
+    if settings.groups:
+        pod["supplementalGroups"] = _Told([int(group) for group in settings.groups], (GROUPS,))
     if settings.lowest_port.value:
         sysctl = {"name": _PORT_SYSCTL, "value": settings.lowest_port.value}
-        spec["securityContext"] = {"sysctls": [_Told(sysctl, settings.lowest_port.why)]}
+        pod["sysctls"] = [_Told(sysctl, settings.lowest_port.why)]
+    spec: dict[str, Any] = {"securityContext": pod} if pod else {}
     spec["containers"] = [container]
     if named := _volume_names(settings.mounts):
         container["volumeMounts"] = [

@@ -10,6 +10,7 @@ from paredown_minimizer.runtime.settings import Setting, Settings
 from paredown_schemas.names import escape_name
 
 PROFILE = "seccomp.json"
+GROUPS = "the image's /etc/group has the user in it"
 _LOWEST_PORT = "lowest port"
 
 
@@ -26,6 +27,9 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str, Sequence[str]]]:
     for name, setting in _named(settings):
         value = f"drop {setting.value}" if setting is settings.capabilities else setting.value
         yield name, escape_name(str(value)) if setting.value else "-", shown(setting.why)
+        if name == "user":
+            for group in settings.groups:
+                yield "", f"group {group}", (GROUPS,)
         if name == "capabilities" and setting.value:
             for added in settings.added:
                 yield "", f"add {escape_name(str(added.value))}", shown(added.why)
@@ -72,6 +76,8 @@ def as_docker(settings: Settings) -> str:
 def _options(settings: Settings) -> Iterator[tuple[str, Sequence[str]]]:
     if settings.user.value:
         yield f"--user={settings.user.value}", settings.user.why
+        for group in settings.groups:
+            yield f"--group-add={group}", (GROUPS,)
     if settings.capabilities.value:
         yield "--cap-drop=ALL", settings.capabilities.why
         for added in settings.added:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from paredown_minimizer.runtime import seccomp
+from paredown_schemas.errors import DamagedInputError
+from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Need, NeedKind, Plan
 
 # What images without users of their own count on (distroless), where the runs show no other.
@@ -22,6 +24,21 @@ _UNPRIVILEGED = 1024
 _BIND = "CAP_NET_BIND_SERVICE"
 # What separates the parts of docker's and compose's mounts, and what a line cannot hold.
 _NO_OPTION = re.compile(r"[:,$\x00-\x1f\x7f\ud800-\udfff]")
+_ANY = re.compile(r".*", re.DOTALL)
+_CAPABILITY = re.compile(r"CAP_[A-Z0-9_]+")
+_OWNER = re.compile(r"[0-9]{1,10}:[0-9]{1,10} [-?a-zA-Z]{10}")
+_FORMS: dict[NeedKind, tuple[re.Pattern[str], re.Pattern[str]]] = {  # of value and detail
+    "user": (
+        re.compile(r"[0-9]{1,10}:([0-9]{1,10}|\?)"),
+        re.compile(r"([0-9]{1,10}(,[0-9]{1,10})*)?"),
+    ),
+    "port": (re.compile(r".*:[0-9]{1,5}", re.DOTALL), _ANY),
+    "capability": (_CAPABILITY, _ANY),
+    "syscall": (re.compile(r"\w+ \w+"), _ANY),
+    "written": (_ANY, _OWNER),
+    "restricted": (_ANY, _OWNER),
+    "tmpfs": (_ANY, re.compile(r"mode=[0-7]{4}(,uid=[0-9]{1,10},gid=[0-9]{1,10})?(,exec)?")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Settings:
     """All of them; names of paths are in their memory form."""
 
     user: Setting  # "100:101"
+    groups: tuple[str, ...]  # further ones of that user
     capabilities: Setting  # "ALL" are dropped
     added: tuple[Setting, ...]  # "CAP_CHOWN", of no use where none are dropped
     root: Setting  # "read-only"
@@ -58,14 +76,27 @@ class Settings:
 
 
 def find_settings(plan: Plan) -> Settings:
-    """Return what ``plan`` bears."""
+    """Return what ``plan`` bears.
+
+    Raises:
+        DamagedInputError: it has a need that is not written as needs are.
+    """
+    for need in plan.needs:
+        value, detail = _FORMS.get(need.kind, (_ANY, _ANY))
+        if not value.fullmatch(need.value) or not detail.fullmatch(need.detail or ""):
+            raise DamagedInputError(
+                f"cannot read the plan's needs: {need.kind} {escape_name(need.value)} "
+                f"({escape_name(need.detail or '')}) is none"
+            )
     needs = _Needs(plan)
     capabilities, added = _capabilities(needs)
     root = _root(needs)
     no_new_privileges = _no_new_privileges(needs)
     calls, profile = _seccomp(needs, no_new_privileges=no_new_privileges.value is not None)
+    user = _user(needs)
     return Settings(
-        user=_user(needs),
+        user=user,
+        groups=_groups(needs) if user.value else (),
         capabilities=capabilities,
         added=added,
         root=root,
@@ -127,6 +158,11 @@ def _user(needs: _Needs) -> Setting:
         return Setting(None, (f"ran as several: {several}",))
     as_root = [need for need in users if need.value.startswith("0:")]
     return Setting(None, (f"ran as root: {_by(as_root)}", *_instead_of_root(needs)))
+
+
+def _groups(needs: _Needs) -> tuple[str, ...]:
+    numbers = {number for need in needs["user"] if need.detail for number in need.detail.split(",")}
+    return tuple(sorted(numbers, key=int))
 
 
 def _instead_of_root(needs: _Needs) -> Iterator[str]:
