@@ -161,6 +161,25 @@ def test_table(plans: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> No
         assert text in shown
 
 
+def test_what_runs_comes_before_what_goes_anyway(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From one release to the next nearly every version changes."""
+    old = [package(name, "remove", 0, 1, 10) for name in "abc"] + [NGINX]
+    risky = dataclasses.replace(old[1], risk="high")
+    new = [dataclasses.replace(each, version="2") for each in (old[0], risky, *old[2:])]
+    for name, packages in (("old", old), ("new", new)):
+        (tmp_path / name).write_text(dump_plan(_plan(*packages)))
+    assert main(["diff", str(tmp_path / "old"), str(tmp_path / "new")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines if " → 2 " in line] == [
+        ["+", "nginx"],
+        ["-", "b"],
+        ["-", "a"],
+        ["-", "c"],
+    ]
+
+
 def test_list(plans: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """One change a line; from one plan to itself nothing is told."""
     assert main(["diff", *plans, "--format", "list"]) == 0

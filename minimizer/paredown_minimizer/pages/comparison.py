@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from paredown_minimizer.comparison import Change, Comparison, PackageChange
@@ -13,7 +14,7 @@ from paredown_minimizer.pages.packages import paths, risks
 from paredown_minimizer.pages.phrases import reason
 from paredown_minimizer.pages.policy import left_out, pins, unless_used, ways_given
 from paredown_minimizer.pages.surface import KINDS, exposed, needs, unrecorded
-from paredown_minimizer.review import Review
+from paredown_minimizer.review import Review, rank
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, Totals
 
@@ -27,12 +28,20 @@ _TITLES: dict[Change, str] = {
     "version": "Another version",
     "evidence": "Held by something else",
 }
+_FIRST: AbstractSet[Change] = {"goes", "returns"}
 _PATHS = 12
 
 
 def comparison_page(comparison: Comparison) -> Page:
     """Return the page of two plans."""
-    sections = [*_packages(comparison), *_records(comparison), *_paths(comparison)]
+    sections = [
+        *_packages(comparison, _FIRST),
+        *_records(comparison, old=False),
+        *_packages(comparison, _TITLES.keys() - _FIRST),
+        *_records(comparison, old=True),
+        _surface(comparison),
+        *_paths(comparison),
+    ]
     return Page(
         title=_title(comparison),
         facts=list(_facts(comparison)),
@@ -81,7 +90,7 @@ def _total(what: str, old: Totals, new: Totals) -> Iterator[Row]:
         yield Row((f"{name}, {what}", f"{was:,}", f"{now:,}", f"{now - was:+,}"))
 
 
-def _packages(comparison: Comparison) -> Iterator[Section]:
+def _packages(comparison: Comparison, changes: AbstractSet[Change]) -> Iterator[Section]:
     columns = (
         Column("package", "name"),
         Column("version"),
@@ -91,11 +100,18 @@ def _packages(comparison: Comparison) -> Iterator[Section]:
         Column("reason"),
     )
     for change, title in _TITLES.items():
+        if change not in changes:
+            continue
         found = [each for each in comparison.packages if each.change == change]
-        rows = [_package(each) for each in found]
-        first = change in ("goes", "returns")
+        rows = [_package(each) for each in sorted(found, key=_weight)]
         title_ = f"{title}: {plural(len(found), 'package')}"
-        yield Section(change, title_, columns, rows, first=first)
+        yield Section(change, title_, columns, rows, first=change in _FIRST)
+
+
+def _weight(change: PackageChange) -> tuple[bool, int, str]:
+    """What stays comes first: it runs. Then what goes, by its risk."""
+    decision = change.shown.decision
+    return decision.action == "remove", rank(decision.risk), change.shown.key
 
 
 def _package(change: PackageChange) -> Row:
@@ -117,19 +133,17 @@ def _both(texts: Sequence[str]) -> str:
     return " → ".join(dict.fromkeys(texts))
 
 
-def _records(comparison: Comparison) -> Iterator[Section]:
+def _records(comparison: Comparison, *, old: bool) -> Iterator[Section]:
     """Yield what only one of the plans has, as the plan's own page shows it."""
-    for word, old in (("New", False), ("Gone", True)):
-        review = comparison.old if old else comparison.new
-        found: dict[str, Any] = {
-            name: tuple(difference.gone if old else difference.new)
-            for name, difference in comparison.records.items()
-        }
-        plan = dataclasses.replace(review.plan, **found)
-        mine = comparison.risks.gone if old else comparison.risks.new
-        only = dataclasses.replace(review, plan=plan, paths=plan.paths, risks=mine)
-        yield from (_renamed(section, word, old=old) for section in _sections(only, plan))
-    yield _surface(comparison)
+    review = comparison.old if old else comparison.new
+    found: dict[str, Any] = {
+        name: tuple(difference.gone if old else difference.new)
+        for name, difference in comparison.records.items()
+    }
+    plan = dataclasses.replace(review.plan, **found)
+    mine = comparison.risks.gone if old else comparison.risks.new
+    only = dataclasses.replace(review, plan=plan, paths=plan.paths, risks=mine)
+    yield from (_renamed(section, old=old) for section in _sections(only, plan))
 
 
 def _sections(review: Review, plan: Plan) -> Iterator[Section]:
@@ -139,7 +153,8 @@ def _sections(review: Review, plan: Plan) -> Iterator[Section]:
     yield paths(review)
 
 
-def _renamed(section: Section, word: str, *, old: bool) -> Section:
+def _renamed(section: Section, *, old: bool) -> Section:
+    word = "Gone" if old else "New"
     title = f"{word}: {section.title[:1].lower()}{section.title[1:]}"
     # What an old plan said of keeping and removing is no more.
     rows = [dataclasses.replace(row, mark="") for row in section.rows] if old else section.rows
