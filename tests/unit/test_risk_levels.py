@@ -42,6 +42,7 @@ def said(plan: Plan, *reasons: str) -> set[tuple[str, str | None, str]]:
         ("/app/run.py", "open('/etc/other.conf')", "high"),
         ("/app/run", '#!/bin/none\n. "/etc/other.conf"\n', "high"),
         ("/app/run.sh", "cat /etc/other.conf\n", "medium"),
+        ("/app/run.py", "x = 'see /etc/other.conf'", "medium"),
         ("/app/run.conf", "include '/etc/other.conf'\n", "medium"),
         ("/app/run.conf", "# see '/etc/other.conf'\n", "low"),
         ("/app/run.ini", "a = 1\n  ; '/etc/other.conf'\n", "low"),
@@ -121,6 +122,37 @@ def test_neighbours_of_a_library_that_no_file_needs_can_be_loaded_as_it_was(tmp_
     traced = [use("/usr/bin/app", how="exec"), *(use(p, how="library", exe="/app") for p in used)]
     plan = plan_of(tmp_path, traced, own)
     assert said(plan, "pattern") == {("high", f"{LIBRARY}/modules/b.so", "/app")}
+
+
+def test_commands_beside_one_that_a_run_started_may_be_started_next(tmp_path: Path) -> None:
+    own = ["/usr/bin/app", "/usr/bin/app-tool", "/usr/sbin/app-admin", "/usr/lib/app/data"]
+    make_tree(tmp_path, dict.fromkeys(own, "#!x"))
+    plan = plan_of(tmp_path, [use("/usr/bin/app", how="exec", exe="/usr/bin/app")], {"app": own})
+    assert said(plan, "pattern") == {("medium", "/usr/bin/app-tool", "/usr/bin/app")}
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "module"),
+    [
+        ("/app/run.py", "def view():\n    import mod\n", "/usr/lib/python3/dist-packages/mod/x.py"),
+        ("/app/run.py", "from mod.x import y\n", "/usr/local/lib/python3.9/site-packages/mod.py"),
+        ("/app/run.js", "x = () => require('mod/y')\n", "/app/node_modules/mod/index.js"),
+        ("/app/run.mjs", 'import y from "@a/mod"\n', "/usr/share/nodejs/@a/mod/index.js"),
+        ("/app/run.rb", "def x; require 'mod/y'; end\n", "/usr/lib/ruby/vendor_ruby/mod/y.rb"),
+        ("/app/run.pl", "eval { require Mod::Y }\n", "/usr/share/perl/5.36/Mod/Y.pm"),
+    ],
+)
+def test_a_module_that_a_used_source_imports_is_high_and_what_its_package_depends_on_medium(
+    tmp_path: Path, source: str, text: str, module: str
+) -> None:
+    make_tree(tmp_path, {source: text, module: "x", "/srv/dep": "x", "/srv/modern/x.py": "x"})
+    packages = {"mod": [module], "dep": ["/srv/dep"], "other": ["/srv/modern/x.py"]}
+    relations = {"depends": {"mod:all": (frozenset({"dep:all"}),)}}
+    plan = plan_of(tmp_path, [source], packages, inventory=relations)
+    assert {risk for risk in plan.risks if risk.reason != "interpreter"} == {
+        Risk("mod:all", module, source, "high", "named"),
+        Risk("dep:all", None, "mod:all", "medium", "depends"),
+    }
 
 
 def test_dependencies_are_medium_of_what_was_used_and_recommendations_low(tmp_path: Path) -> None:

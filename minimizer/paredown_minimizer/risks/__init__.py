@@ -15,6 +15,7 @@ from paredown_minimizer.risks import (
     commands,
     configures,
     depends,
+    imports,
     interpreters,
     names,
     needed,
@@ -28,6 +29,7 @@ from paredown_schemas.plan import PackageDecision, Risk
 REASONS: tuple[Callable[[Situation], Iterable[Risk]], ...] = (
     names.find,
     commands.find,
+    imports.find,
     patterns.find,
     interpreters.find,
     utilities.find,

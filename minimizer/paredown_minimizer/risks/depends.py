@@ -8,8 +8,9 @@ relation holds without the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.packages.relations import Relations
 from paredown_minimizer.risks.situation import Situation
 from paredown_schemas.plan import Level, Risk, RiskReason
@@ -17,19 +18,37 @@ from paredown_schemas.plan import Level, Risk, RiskReason
 
 def find(situation: Situation) -> Iterator[Risk]:
     """Yield the packages that go."""
-    inventory = situation.inventory
-    stay = {key for key, action in situation.actions.items() if action != "remove"}
-    depends = {**inventory.depends}
-    for key, needs in inventory.needs.items():
-        depends[key] = (*depends.get(key, ()), *(frozenset({need}) for need in sorted(needs)))
     kinds: tuple[tuple[Mapping[str, Relations], RiskReason], ...] = (
-        (depends, "depends"),
-        (inventory.recommends, "recommends"),
+        (_depends(situation.inventory), "depends"),
+        (situation.inventory.recommends, "recommends"),
     )
     for relations, reason in kinds:
-        for key in sorted(stay & relations.keys()):
+        for key in sorted(situation.stay & relations.keys()):
             medium = reason == "depends" and key in situation.used_packages
             level: Level = "medium" if medium else "low"
-            missing = (any_of for any_of in relations[key] if stay.isdisjoint(any_of))
-            for package in sorted(frozenset[str]().union(*missing)):
+            for package in _missing(situation, relations[key]):
                 yield Risk(package, None, key, level, reason)
+
+
+def needs_of(situation: Situation, packages: Iterable[str]) -> Iterator[Risk]:
+    """Yield what goes that ``packages``, which may be missed, depend on: medium.
+
+    Not what those depend on in turn: it would be half of what a language has.
+    """
+    relations = _depends(situation.inventory)
+    for key in sorted(packages):
+        for package in _missing(situation, relations.get(key, ())):
+            yield Risk(package, None, key, "medium", "depends")
+
+
+def _depends(inventory: Inventory) -> Mapping[str, Relations]:
+    depends = dict(inventory.depends)
+    for key, needs in inventory.needs.items():
+        depends[key] = (*depends.get(key, ()), *(frozenset({need}) for need in sorted(needs)))
+    return depends
+
+
+def _missing(situation: Situation, relations: Relations) -> list[str]:
+    """Return the packages of relations that nothing that stays satisfies."""
+    missing = (any_of for any_of in relations if situation.stay.isdisjoint(any_of))
+    return sorted(frozenset[str]().union(*missing))

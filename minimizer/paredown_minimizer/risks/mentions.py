@@ -43,19 +43,19 @@ class Text:
     is_program: bool
 
     def level(self, names: Iterable[bytes]) -> Level:
-        """Return what names in it say: high, if a program has one as a string of its own.
+        """Return what names in it say.
 
-        That is as open(2) and execve(2) would get it: a C string, or between quotes. Low, if it
-        stands in comments alone.
+        High, if a program has one as a string of its own, as open(2) and execve(2) would get it: a
+        C string, or between quotes. Low, if it stands in comments alone, or in an ELF file amid a
+        sentence, and neither begins a string, as in a command line, nor is one of a list of paths.
         """
-        bytecode = self.path.endswith(".pyc")
-        plain = self.data if self.is_elf or bytecode else _COMMENT.sub(b"", self.data)
-        if not bytecode and not any(name in plain for name in names):
-            return "low"
-        whole = bytecode or any(
-            quote + name + quote in plain for name in names for quote in _QUOTES
-        )
-        return "high" if self.is_program and whole else "medium"
+        if self.path.endswith(".pyc"):
+            return "high"
+        plain = self.data if self.is_elf else _COMMENT.sub(b"", self.data)
+        if self.is_program and any(q + name + q in plain for name in names for q in _QUOTES):
+            return "high"
+        before = (b"\0", b":") if self.is_elf else (b"",)
+        return "medium" if any(c + name in plain for name in names for c in before) else "low"
 
     def names(self) -> set[bytes]:
         """Return all path strings."""

@@ -38,12 +38,15 @@ def find(situation: Situation, risks: Iterable[Risk]) -> Iterator[Risk]:
 
 
 def _started(situation: Situation, risk: Risk) -> Iterator[str]:
-    """Yield the programs and libraries among what a risk speaks of."""
-    if risk.path is None:
-        return
-    for path in [risk.path, *situation.below(risk.path)]:
+    """Yield the programs and libraries among what a risk speaks of.
+
+    Not the scripts that merely lie beside something: an interpreter brings its whole library.
+    """
+    for path in [risk.path, *situation.below(risk.path)] if risk.path else ():
         own = risk.package in situation.packages(path)
         resolved = situation.tree.resolve(path) if own else None
-        entry = situation.tree[resolved.path] if resolved else None
-        if entry and entry.type == "file" and (is_library(path) or entry.mode & 0o111):
+        if resolved is None or situation.tree[resolved.path].type != "file":
+            continue
+        starts = is_library(path) or situation.tree[resolved.path].mode & 0o111
+        if starts and (risk.reason != "pattern" or situation.contents.elf(resolved.path)):
             yield path

@@ -72,6 +72,11 @@ class Situation:
         return frozenset(path for path in self.evidence if known.get(path))
 
     @functools.cached_property
+    def stay(self) -> frozenset[str]:
+        """Return the packages that stay, whole or trimmed."""
+        return frozenset(key for key, action in self.actions.items() if action != "remove")
+
+    @functools.cached_property
     def used_packages(self) -> frozenset[str]:
         """Return the packages of which something was used that is no directory."""
         used = (path for path in self.used if not self.tree.leads_to_directory(path))
