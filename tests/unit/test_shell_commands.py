@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from decisions import decided, kept_files, make_tree
-from paredown_minimizer.shell_commands import named_by_script
+from paredown_minimizer.shell_commands import Named, named_by_script, named_by_words
 from paredown_minimizer.shell_reader import LENGTH_LIMIT, ShellReader, UnreadableError
 from paredown_schemas.trace import File
 from traces import use
@@ -140,6 +142,46 @@ def test_shell_lines_of_the_configuration(tmp_path: Path) -> None:
     assert kept == {"/bin/sh", "/bin/find", "/bin/su-exec", "/bin/tail"}
     health = {"Healthcheck": {"Test": ["CMD-SHELL", "stat /x | tail -1 || exit 1"]}}
     assert _kept(tmp_path / "b", [], config=health) == {"/bin/sh", "/bin/stat", "/bin/tail"}
+
+
+def test_busybox_stays_for_the_applet_that_a_script_names(tmp_path: Path) -> None:
+    tree = {"/bin/busybox": "#!x", "/bin/sh": "#!x", "/run.sh": "#!/bin/sh\nfalse && wget x\n"}
+    links = {"/usr/bin/wget": "-> /bin/busybox", "/usr/bin/vi": "-> ../../bin/busybox"}
+    make_tree(tmp_path / "root", {**tree, **links})
+    packages = {path: [path] for path in [*tree, *links]}
+    plan = decided(tmp_path / "root", [use("/run.sh", how="script")], packages).plan
+    evidence = {record.path: (record.kind, record.by) for record in plan.evidence}
+    assert evidence["/usr/bin/wget"] == ("script", "/run.sh")
+    assert evidence["/bin/busybox"] == ("symlink", "/usr/bin/wget")
+
+
+@hypothesis.given(
+    strategies.lists(
+        strategies.sampled_from(
+            [
+                "sh",
+                "-c",
+                "env",
+                "-",
+                "--",
+                "A=1",
+                "find",
+                "-exec",
+                "su",
+                "xargs",
+                "trap",
+                "eval",
+                "",
+            ]
+        )
+        | strategies.text(max_size=3)
+    )
+)
+def test_any_command_line_can_be_read(words: list[str]) -> None:
+    named = named_by_words(words, lambda text: Named(("a shell's",)) if text else Named())
+    assert "" not in named.commands
+    assert set(named.commands) <= {*words, "a shell's"}
+    assert not words or not words[0] or words[0] in named.commands
 
 
 def test_a_script_that_a_package_merely_owns_pulls_in_nothing(tmp_path: Path) -> None:
