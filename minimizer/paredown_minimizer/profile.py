@@ -60,11 +60,11 @@ def sentence(plan: Plan) -> str:
         return f"{used}; what was missed cannot be estimated from fewer than three runs."
     most = f"{found.unseen_at_most or 0:,}"
     if not found.unseen:
-        return f"{used}; loads like these are not expected to use more (95 % sure: at most {most})."
-    sure = f"95 % sure: {found.unseen_at_least or 0:,} to {most}"
+        return f"{used}; nothing hints at more that loads like these would use (at most {most})."
+    more = f"{found.unseen:,} more (interval {found.unseen_at_least or 0:,} to {most})"
     brings = round(next_brings(runs, found.once, found.unseen))
     following = f"the next run about {brings:,}" if brings else "the next run hardly any"
-    return f"{used}; loads like these would use about {found.unseen:,} more ({sure}), {following}."
+    return f"{used}; loads like these would use at least about {more}, {following}."
 
 
 def _runs_by_file(traced: Iterable[Evidence], sessions: Sessions, tree: Tree) -> _Seen:

@@ -11,10 +11,12 @@ import time
 import also
 import cost
 import gains
+import heldout
 import images
 import instructions
 import kernels
 import proof
+import runs
 import scale
 import speed
 import strain
@@ -32,6 +34,8 @@ TABLES = {
     "instructions": instructions.measure,
     "speed": speed.measure,
     "scale": scale.measure,
+    "runs": runs.measure,
+    "heldout": heldout.measure,
     "proof": proof.measure,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -145,12 +145,12 @@ def test_the_sentence() -> None:
     traces = two.traces[:1] * 6
     profile = Profile(214, 3, 12, 30, "Chao2", 30, 90, unseen_at_least=8)
     assert sentence(example_plan(profile=profile, traces=traces)) == (
-        "6 runs used 214 files of this image; loads like these would use about 30 more "
-        "(95 % sure: 8 to 90), the next run about 2."
+        "6 runs used 214 files of this image; loads like these would use at least "
+        "about 30 more (interval 8 to 90), the next run about 2."
     )
     profile = Profile(1214, 3, 0, 0, "Chao2", 0, 3, unseen_at_least=0)
     assert sentence(example_plan(profile=profile, traces=traces)) == (
-        "6 runs used 1,214 files of this image; loads like these are not expected to use more "
-        "(95 % sure: at most 3)."
+        "6 runs used 1,214 files of this image; nothing hints at more that loads "
+        "like these would use (at most 3)."
     )
     assert sentence(example_plan(profile=None)) == "No run used anything of this image."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decisions import Manager, make_tree
+from many_runs import make_traces
 from paredown_minimizer.decide import decide
 from paredown_minimizer.explain import explain
 from paredown_minimizer.image.directory import open_directory
+from paredown_minimizer.packages.combined import NO_PACKAGES
 from paredown_minimizer.policy import Policy
+from paredown_minimizer.profile import profile
 from paredown_minimizer.runs import PlanRuns, SeenIn
 from paredown_minimizer.sessions import Sessions
+from paredown_minimizer.traced import traced_evidence
 from paredown_minimizer.traces import read_runs
 from paredown_schemas.plan import Evidence, Plan, TraceSession, dump_plan, load_plan
 from paredown_schemas.ranges import fold, unfold
@@ -140,3 +145,19 @@ def test_numbers_are_few_whatever_a_plan_claims() -> None:
     assert PlanRuns(astray).scenarios(odd) == ()
     with pytest.raises(ValueError, match="invalid literal"):
         unfold("x", 4)
+
+
+def test_many_runs_take_a_time_that_grows_with_their_files(tmp_path: Path) -> None:
+    """Loose: of what fifty traces of 10,000 files may cost more than one, ten times as much."""
+    tree = tmp_path / "tree"
+    make_tree(tree, {f"/usr/lib/{number}": "x" for number in range(1_200)})
+    traces = make_traces(tree, tmp_path, runs=30, files=1_000, pool=1_200)
+    image = open_directory(str(tree))
+    start = time.process_time()
+    runs = read_runs(list(map(str, traces)), accept_partial=False)
+    sessions = Sessions(runs)
+    seen = traced_evidence(runs, image, sessions)
+    assert profile(runs, sessions, seen, image.tree, NO_PACKAGES) is not None
+    taken = time.process_time() - start
+    image.close()
+    assert taken < 30 * 1_000 * 10 * 3 / (50 * 10_000)
