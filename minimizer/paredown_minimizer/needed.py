@@ -35,9 +35,9 @@ def find_needs(runs: Sequence[Run], contents: Contents) -> tuple[Need, ...]:
     uses, groups = _Uses(image.tree), _Groups(contents)
     for run in runs:
         _of_processes(run, groups, found)
-        for file in run.files():
-            if not file.truncated:
-                uses.add(file)
+    for file in _distinct(runs):
+        if not file.truncated:
+            uses.add(file)
     for directory, exes in uses.written.items():
         found["written", directory, _owner(image.tree, directory)] |= exes
     _writable_mounts(image, uses, found)
@@ -60,6 +60,15 @@ def find_unrecorded(runs: Sequence[Run]) -> tuple[Unrecorded, ...]:
             }
         )
     )
+
+
+def _distinct(runs: Sequence[Run]) -> Iterable[File]:
+    """Return one of the uses that say the same: most runs of one load do."""
+    return {
+        (file.path, file.how, file.kind, file.exe, file.truncated): file
+        for run in runs
+        for file in run.files()
+    }.values()
 
 
 class _Uses:
@@ -121,6 +130,8 @@ def _of_processes(run: Run, groups: _Groups, found: _Found) -> None:
     # A person's look around, and a probe, choose their user themselves.
     injected = {s.id for s in run.sessions().values() if s.kind == "injected"}
     for record in run.records:
+        if isinstance(record, File):
+            continue
         if isinstance(record, Process):
             if record.uid is None or record.session in injected:
                 continue

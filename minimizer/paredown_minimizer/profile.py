@@ -6,6 +6,7 @@ import collections
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from paredown_minimizer.image.model import Tree
@@ -45,7 +46,9 @@ def profile(
         method=METHOD if estimated else None,
         unseen=round(estimated.unseen) if estimated else None,
         unseen_at_most=math.ceil(estimated.at_most) if estimated else None,
-        curve=_thinned([_curve_of(number, run, seen) for number, run in enumerate(runs)]),
+        curve=_thinned(
+            [_curve_of(*each) for each in zip(runs, _new(seen, len(runs)), strict=True)]
+        ),
         unseen_at_least=math.floor(estimated.at_least) if estimated else None,
     )
 
@@ -80,9 +83,16 @@ def _runs_by_file(traced: Iterable[Evidence], sessions: Sessions, tree: Tree) ->
     return seen
 
 
-def _curve_of(number: int, run: Run, seen: _Seen) -> list[tuple[int, int]]:
-    """Return by the second how many files a run had shown that no earlier one had."""
-    new = {path for path, runs in seen.items() if min(runs) == number}
+def _new(seen: _Seen, runs: int) -> list[set[str]]:
+    """Return what each run used that no earlier one had."""
+    new: list[set[str]] = [set() for _ in range(runs)]
+    for path, where in seen.items():
+        new[min(where)].add(path)
+    return new
+
+
+def _curve_of(run: Run, new: AbstractSet[str]) -> list[tuple[int, int]]:
+    """Return by the second how many of the ``new`` files a run had shown."""
     first: dict[str, int] = {}
     for file in run.files():
         # What lacks its beginning is not new: it may be what was seen before.

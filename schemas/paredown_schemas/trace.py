@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import struct
 import types
 import typing
@@ -42,6 +43,9 @@ _FRAME_HEAD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 _OWN = ("path", "time", "size", "mtime", "inode")
 _MAX_SHARED = 256
+# Names that are remembered between files, and how long they may be: 16 MiB at most.
+_NAMES = 1 << 15
+_SHORT = 512
 
 # A file name or argument: text as names.py has it in memory, bytes on the wire.
 Name = Annotated[str, "name"]
@@ -521,10 +525,16 @@ class _Decoder:
         ):
             raise DamagedInputError("a file record with a bad value")
         how, kind, session, exe, device, truncated, held = shared
-        name = path.decode("utf-8", "surrogateescape")  # decode_name
+        name = _same_name(path) if len(path) <= _SHORT else decode_name(path)
         return File(
             name, how, kind, session, exe, time, size, mtime, device, inode, truncated, held
         )
+
+
+@functools.lru_cache(_NAMES)
+def _same_name(raw: bytes) -> str:
+    """As ``decode_name``; one text for all runs of an image takes less memory, and is near."""
+    return decode_name(raw)
 
 
 def _is_shared(packed: bytes) -> bool:
