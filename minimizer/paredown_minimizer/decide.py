@@ -102,7 +102,7 @@ def decide(
     settled = Settled(
         image, inventory, closure, granularities, trim, decided, handed, kept, changes
     )
-    plan = _plan(settled, runs, sessions, contents)
+    plan = _plan(settled, runs, rest.runs, sessions, contents)
     gave_way = tuple(yielding.told(kept))
     plan = dataclasses.replace(
         plan,
@@ -117,12 +117,18 @@ def decide(
     return Decision(plan, kept, (*rest.warnings, *inventory.warnings, *contents.warnings))
 
 
-def _plan(settled: Settled, runs: Sequence[Run], sessions: Sessions, contents: Contents) -> Plan:
+def _plan(
+    settled: Settled,
+    runs: Sequence[Run],
+    counted: Sequence[Run],
+    sessions: Sessions,
+    contents: Contents,
+) -> Plan:
     image, inventory = settled.image, settled.inventory
     packages = planrecords.packages(settled)
     risks = find_risks(settled, contents, packages)
     before, after = planrecords.totals(settled, packages)
-    needs = find_needs(runs, contents)
+    needs = find_needs(counted, contents)
     surface, exposed = find_exposure(contents, inventory, settled.kept, needs)
     return Plan(
         paredown=paredown_schemas.__version__,

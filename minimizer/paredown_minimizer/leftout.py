@@ -20,11 +20,21 @@ from paredown_minimizer.traced import traced_evidence
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import DirectoryLink, LeftOut, Plan
-from paredown_schemas.trace import File, Record, Run, SessionKind
+from paredown_schemas.trace import (
+    Capability,
+    File,
+    Port,
+    Process,
+    Record,
+    Run,
+    SessionKind,
+    Syscall,
+)
 
 _TELLS_EVERY_USER = ("ebpf-trampolines", "ebpf-tracepoints", "bcc")
 _TELLS_EVERY_USER_FROM_OUTSIDE = (*_TELLS_EVERY_USER, "fanotify")
 _STARTED = ("exec", "script")
+_FACTS = (Process, Port, Capability, Syscall)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +103,10 @@ def _parted(run: Run, named: Sequence[Named]) -> list[Run]:
             number = next(matches, number)
             if number < len(named) and not _bears(run, kind):
                 raise _hidden(named[number], run)
+        elif isinstance(record, _FACTS):  # told of each program of each session: any trace bears it
+            kind = kinds[record.session].kind if record.session in kinds else "container"
+            doers = (n for n, each in enumerate(named) if each.is_by(record.exe, kind, run))
+            number = next(doers, number)
         records[number].append(record)
     return [dataclasses.replace(run, records=tuple(part)) for part in records]
 
@@ -121,12 +135,16 @@ class Named:
 
     def match(self, file: File, kind: SessionKind, run: Run) -> bool:
         """Say whether the entry names a use, in a session of this kind."""
+        # That somebody started the program is no use either.
+        started = file.how in _STARTED and not file.truncated and self._is_program(file.path)
+        return self.is_by(file.path if started else file.exe, kind, run)
+
+    def is_by(self, exe: str | None, kind: SessionKind, run: Run) -> bool:
+        """Say whether the entry names what a program did in a session of this kind."""
         entry = self._entry
         if entry.session not in (None, kind) or entry.scenario not in (None, run.header.scenario):
             return False
-        # That somebody started the program is no use either.
-        started = file.how in _STARTED and not file.truncated and self._is_program(file.path)
-        return entry.exe is None or started or self._is_program(file.exe)
+        return entry.exe is None or self._is_program(exe)
 
     def _is_program(self, path: str | None) -> bool:
         if path is None:

@@ -163,6 +163,24 @@ def test_a_program_with_privileges_of_its_own_is_told_where_it_was_started(root:
     assert needs["privileged-exec"] == [Need("privileged-exec", "/bin/su", (APP,), "setuid to 0")]
 
 
+def test_what_is_left_out_needed_nothing(root: Path) -> None:
+    records: list[Record] = [
+        Session(2, "injected", 200, 1),
+        Capability("CAP_SYS_PTRACE", granted=True, session=2, exe="/bin/sh", time=1),
+        Syscall("ptrace", 101, "x86_64", 2, "/bin/sh", 1),
+        Syscall("read", 0, "x86_64", 1, APP, 1),
+        Syscall("mount", 165, "x86_64", 1, "/bin/odd", 1),
+    ]
+    policy = (
+        "version: 1\nleave_out:\n- {session: injected, reason: a look around}\n"
+        "- {exe: /bin/odd, reason: no use}\n"
+    )
+    plan = decided(root, [use(APP, how="exec")], records=records, policy=policy).plan
+    assert [need.value for need in plan.needs] == ["x86_64 read"]
+    plan = decided(root, [use(APP, how="exec")], records=records).plan
+    assert len(plan.needs) == 4
+
+
 def test_what_one_run_did_not_record_is_unrecorded(tmp_path: Path) -> None:
     facets = ("ids", "ports", "directories", "capabilities", "exists", "missing")
     known = [Coverage(facet, recorded=True, why="") for facet in facets]  # type: ignore[arg-type]
