@@ -52,6 +52,12 @@ def test_a_rule_that_a_pin_removes_does_not_fire_and_what_it_held_is_told(root: 
     assert plan.pins == (Pin("remove", "rule:shell/system", "why", 1),)
 
 
+def test_every_rule_can_be_pinned_either_way(root: Path) -> None:
+    assert _shell(root, "/opt/x/readme", "keep: 'rule:*/*'")
+    decision = _decided(root, LIBRARY, "remove: 'rule:*/*'")
+    assert not any(evidence.kind == "rule" for evidence in decision.plan.evidence)
+
+
 def test_licences_may_go_too(root: Path) -> None:
     licence = "/usr/share/doc/x/copyright"
     make_tree(root, {licence: "x"})
