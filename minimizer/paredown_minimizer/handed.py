@@ -35,12 +35,12 @@ def hand_over(policy: Policy, tree: Tree, inventory: Inventory) -> Handed:
     paths: dict[str, str] = {}
     for entry in policy.language_packages:
         found = _packages(entry, tree, inventory)
-        _refuse_nothing(found, f"{entry.manager} packages", entry.path)
+        _refuse_nothing(found, f"{entry.manager} packages", entry)
         packages = {**dict.fromkeys(found, entry.reason), **packages}
     for entry in policy.unowned:
         unowned = [path for path in _below(entry, tree) if is_unowned(path, inventory)]
         files = [path for path in unowned if tree[path].type != "directory"]
-        _refuse_nothing(files, "unowned files", entry.path)
+        _refuse_nothing(files, "unowned files", entry)
         paths = {**dict.fromkeys(unowned, entry.reason), **paths}
     return Handed(packages, paths)
 
@@ -74,7 +74,7 @@ def _below(entry: HandOver, tree: Tree) -> dict[str, None]:
     return found
 
 
-def _refuse_nothing(found: object, what: str, path: str | None) -> None:
+def _refuse_nothing(found: object, what: str, entry: HandOver) -> None:
     if not found:
-        where = f" in {escape_name(path)}" if path else ""
-        raise ParedownError(f"cannot hand over {what}{where}: the image has none")
+        where = f" in {escape_name(entry.path)}" if entry.path else ""
+        raise ParedownError(f"cannot hand over {what}{where}{entry.place}: the image has none")

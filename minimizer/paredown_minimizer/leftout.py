@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.globs import expand, names
 from paredown_minimizer.image.model import Image, Tree
-from paredown_minimizer.policy import Policy, Unused
+from paredown_minimizer.policy import Place, Policy, Unused
 from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.traced import traced_evidence
 from paredown_schemas.errors import ParedownError
@@ -68,7 +68,7 @@ def leave_out(policy: Policy, runs: Sequence[Run], image: Image, sessions: Sessi
         files = len(_files(out, image, sessions) - used)
         told.append(LeftOut(entry.session, entry.exe, entry.reason, files, entry.scenario))
         if not any(run.records for run in out):
-            warnings.append(f"the policy leaves out {each.title}, which no run has")
+            warnings.append(f"the policy leaves out {each.title}{entry.place}, which no run has")
     return Rest(rest, tuple(sorted(told, key=repr)), tuple(warnings))
 
 
@@ -125,6 +125,11 @@ class Named:
         self._programs = programs
 
     @property
+    def place(self) -> Place:
+        """Return where the entry stands in the policy."""
+        return self._entry.place
+
+    @property
     def title(self) -> str:
         """Return the entry in words."""
         entry = self._entry
@@ -165,7 +170,8 @@ def _bears(run: Run, kind: SessionKind) -> bool:
 
 def _hidden(named: Named, run: Run) -> ParedownError:
     return ParedownError(
-        f"cannot leave out {named.title} of run {escape_name(run.header.run)}: its recorder, "
+        f"cannot leave out {named.title}{named.place} of run {escape_name(run.header.run)}: "
+        "its recorder, "
         f"{escape_name(run.header.recorder)}, tells of a file's first user only, and another may "
         "have come after",
         hint="record with --recorder ebpf, or run the program by docker exec and leave out "

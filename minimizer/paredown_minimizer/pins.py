@@ -94,7 +94,7 @@ def _rules(pin: Pin, rulebook: Rulebook) -> list[str]:
     named = [name for name in rulebook.names if _names(pin, name)]
     if not named:
         raise ParedownError(
-            f"cannot apply pin {escape_name(pin.target)}: there is no rule of that name"
+            f"cannot apply pin {escape_name(pin.target)}{pin.place}: there is no rule of that name"
         )
     return named
 
@@ -106,5 +106,6 @@ def _names(pin: Pin, rule: str) -> bool:
 def _refuse_nothing(pin: Pin, found: object) -> None:
     if not found:
         raise ParedownError(
-            f"cannot apply pin {escape_name(pin.target)}: the image has nothing of that name"
+            f"cannot apply pin {escape_name(pin.target)}{pin.place}: "
+            "the image has nothing of that name"
         )

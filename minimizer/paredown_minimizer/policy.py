@@ -26,20 +26,32 @@ _PACKAGE = "package:"
 _RULE = "rule:"
 
 
-def _line() -> int:
-    """Where an entry begins in its file: for messages, and no part of what it says."""
-    return dataclasses.field(default=0, compare=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry stands in its file: for messages."""
+
+    line: int = 0
+    path: str = ""  # JSON path: $.pins[0]
+
+    def __str__(self) -> str:
+        return f" (line {self.line}, {self.path})" if self.line else ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Pin:
+class Entry:
+    """Something that the file says; where it stands there is no part of what it says."""
+
+    place: Place = dataclasses.field(default=Place(), compare=False, kw_only=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pin(Entry):
     """One decision of a person."""
 
     action: Literal["keep", "remove"]
     target: str  # a path pattern, package: and what packages_named takes, or rule:TOPIC/NAME
     reason: str
     expires: str | None = None  # the last day of it, 2027-01-31
-    line: int = _line()
 
     @property
     def rule(self) -> str | None:
@@ -60,53 +72,48 @@ class Pin:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(Entry):
     """Language packages of a manager, in a place or anywhere; or unowned files in a place."""
 
     manager: str | None
     path: str | None  # a path pattern
     reason: str
-    line: int = _line()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PackageGranularity:
+class PackageGranularity(Entry):
     """How much of a used package stays, where that is not what the command line says for all."""
 
     package: str  # as packages_named takes it
     granularity: Granularity
     reason: str
-    line: int = _line()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unused:
+class Unused(Entry):
     """Uses that are no evidence: of a kind of session, by a program, or both."""
 
     session: str | None  # a kind
     exe: str | None  # a path pattern
     scenario: str | None  # only in runs of this one
     reason: str
-    line: int = _line()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class UnlessUsed:
+class UnlessUsed(Entry):
     """A kind of programs of which all go that nothing was seen to use."""
 
     what: SurfaceKind
     reason: str
-    line: int = _line()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Entry):
     """One bound on a plan: at least it for ``min_gone``, at most it for all others."""
 
     rule: str  # as the policy names it: max_size
     bound: float
     of: str | None = None  # a kind of the attack surface, a level of risk
-    line: int = _line()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ def granularities(policy: Policy, inventory: Inventory) -> dict[str, tuple[Granu
         keys = packages_named(entry.package, inventory)
         if not keys:
             raise ParedownError(
-                f"cannot set the granularity of {escape_name(entry.package)}: "
+                f"cannot set the granularity of {escape_name(entry.package)}{entry.place}: "
                 "the image has no package of that name"
             )
         for key in keys:

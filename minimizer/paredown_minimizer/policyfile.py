@@ -21,6 +21,7 @@ from paredown_minimizer.policy import (
     HandOver,
     PackageGranularity,
     Pin,
+    Place,
     Policy,
     UnlessUsed,
     Unused,
@@ -43,19 +44,20 @@ class Document:
     node: Any  # yaml's, of the whole
     what: str  # begins the messages
 
-    def entries(self, name: str) -> Iterator[tuple[dict[str, Any], int]]:
-        """Yield the entries of a list, each with its line."""
+    def entries(self, name: str) -> Iterator[tuple[dict[str, Any], Place]]:
+        """Yield the entries of a list, each with its place."""
         for number, entry in enumerate(self.data.get(name) or ()):
-            yield entry, self.line(name, number)
+            yield entry, self.place(name, number)
 
     def error(self, message: str, *steps: str | int) -> ParedownError:
         """Return the error that says where in the file something is wrong."""
-        path = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
-        return ParedownError(f"{self.what}: line {self.line(*steps)}: {path} {message}")
+        place = self.place(*steps)
+        return ParedownError(f"{self.what}: line {place.line}: {place.path} {message}")
 
-    def line(self, *steps: str | int) -> int:
-        """Return the line of what ``steps`` lead to, or of its nearest parent; from 1."""
-        return line_of(self.node, steps)
+    def place(self, *steps: str | int) -> Place:
+        """Return where that stands which ``steps`` lead to, or the line of its nearest parent."""
+        path = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
+        return Place(line_of(self.node, steps), path)
 
 
 def read_policy(path: Path) -> Policy:
@@ -84,19 +86,19 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
     return Policy(
         pins=tuple(_pins(document)),
         granularities=tuple(
-            PackageGranularity(e["package"], e["granularity"], e["reason"], line=line)
-            for e, line in document.entries("granularity")
+            PackageGranularity(e["package"], e["granularity"], e["reason"], place=place)
+            for e, place in document.entries("granularity")
         ),
         language_packages=_hand_overs(document, "language_packages"),
         unowned=_hand_overs(document, "unowned"),
         leave_out=tuple(
-            Unused(e.get("session"), e.get("exe"), e.get("scenario"), e["reason"], line=line)
-            for e, line in document.entries("leave_out")
+            Unused(e.get("session"), e.get("exe"), e.get("scenario"), e["reason"], place=place)
+            for e, place in document.entries("leave_out")
         ),
         rules=tuple(_rules(document)),
         unless_used=tuple(
-            UnlessUsed(e["what"], e["reason"], line=line)
-            for e, line in document.entries("remove_unless_used")
+            UnlessUsed(e["what"], e["reason"], place=place)
+            for e, place in document.entries("remove_unless_used")
         ),
         gates=tuple(_gates(document)),
     )
@@ -120,7 +122,7 @@ def parse_document(text: str, what: str) -> Document:
 
 
 def _pins(document: Document) -> Iterator[Pin]:
-    for number, (entry, line) in enumerate(document.entries("pins")):
+    for number, (entry, place) in enumerate(document.entries("pins")):
         action: Literal["keep", "remove"] = "keep" if "keep" in entry else "remove"
         expires = entry.get("expires")
         try:
@@ -128,13 +130,13 @@ def _pins(document: Document) -> Iterator[Pin]:
         except ValueError as error:
             message = f"must be a date that there is: {error}"
             raise document.error(message, "pins", number, "expires") from error
-        yield Pin(action, entry[action], entry["reason"], expires, line=line)
+        yield Pin(action, entry[action], entry["reason"], expires, place=place)
 
 
 def _hand_overs(document: Document, name: str) -> tuple[HandOver, ...]:
     return tuple(
-        HandOver(entry.get("manager"), entry.get("path"), entry["reason"], line=line)
-        for entry, line in document.entries(name)
+        HandOver(entry.get("manager"), entry.get("path"), entry["reason"], place=place)
+        for entry, place in document.entries(name)
     )
 
 
@@ -158,13 +160,13 @@ def _gates(document: Document) -> Iterator[Gate]:
     for rule, value in gates.items():
         if rule == "forbid":
             for number, kind in enumerate(value):
-                yield Gate(rule, 0, kind, line=document.line("gates", rule, number))
+                yield Gate(rule, 0, kind, place=document.place("gates", rule, number))
         elif isinstance(value, dict):
             for level, bound in value.items():
-                yield Gate(rule, bound, level, line=document.line("gates", rule, level))
+                yield Gate(rule, bound, level, place=document.place("gates", rule, level))
         else:
-            line = document.line("gates", rule)
-            yield Gate(rule, _bound(value), line=line)
+            place = document.place("gates", rule)
+            yield Gate(rule, _bound(value), place=place)
 
 
 def _bound(value: str | float) -> float:

@@ -98,7 +98,7 @@ def test_default_pins_and_places(npm: Path) -> None:
     assert {p.name: p.handed for p in result.plan.packages if p.action == "remove"} == {
         "@a/b": "tools"
     }
-    with pytest.raises(ParedownError, match="cannot hand over gem packages: the image has none"):
+    with pytest.raises(ParedownError, match="cannot hand over gem packages .*: the image has none"):
         slim(npm, DEBUG, handed("gem"))
     with pytest.raises(ParedownError, match=r"npm packages in /opt/\*\*"):
         slim(

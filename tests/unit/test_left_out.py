@@ -114,7 +114,9 @@ def test_the_first_entry_that_names_a_use_counts(root: Path) -> None:
 
 def test_what_matches_nothing_is_warned_of(root: Path) -> None:
     decision = _decided(root, "{exe: /usr/bin/fnid, reason: r}", (_scan(2), "fanotify", "load"))
-    assert decision.warnings[0] == "the policy leaves out exe /usr/bin/fnid, which no run has"
+    assert decision.warnings[0] == (
+        "the policy leaves out exe /usr/bin/fnid (line 2, $.leave_out[0]), which no run has"
+    )
     assert decision.plan.left_out == (LeftOut(None, "/usr/bin/fnid", "r", 0),)
 
 

@@ -110,7 +110,8 @@ def test_a_rule_of_libraries_fires_for_the_machines_of_what_runs(root: Path) -> 
 
 
 def test_a_rule_that_nobody_knows_is_refused(root: Path) -> None:
-    with pytest.raises(ParedownError, match="pin rule:shell/sytem: there is no rule of that name"):
+    told = r"rule:shell/sytem \(line 3, \$\.pins\[0\]\): there is no rule of that name"
+    with pytest.raises(ParedownError, match=told):
         _decided(root, LIBRARY, "remove: 'rule:shell/sytem'")
 
 

@@ -133,7 +133,9 @@ def test_granularity_of_packages_first_entry_counts() -> None:
 
 
 def test_granularity_of_no_package_is_refused() -> None:
-    with pytest.raises(ParedownError, match="granularity of pearl: the image has no package"):
+    with pytest.raises(
+        ParedownError, match=r"of pearl \(line 3, \$\.granularity\[0\]\): the image has no"
+    ):
         granularities(_granularity("package: pearl, granularity: file"), INVENTORY)
     with pytest.raises(ParedownError, match=r"line 3: \$\.granularity\[0\]\.granularity"):
         _granularity("package: perl, granularity: files")
@@ -148,7 +150,8 @@ def test_policy_is_read() -> None:
 
 def test_entries_know_their_lines() -> None:
     policy = parse_policy("version: 1\npins:\n\n- keep: /a\n  reason: r\n- {keep: /b, reason: r}")
-    assert [pin.line for pin in policy.pins] == [4, 6]
+    places = [str(pin.place) for pin in policy.pins]
+    assert places == [" (line 4, $.pins[0])", " (line 6, $.pins[1])"]
 
 
 def test_a_key_that_is_there_twice_is_refused() -> None:

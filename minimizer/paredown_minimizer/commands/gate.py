@@ -84,7 +84,7 @@ def _document(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
             {
                 "gate": result.gate.rule,
                 "of": result.gate.of,
-                "line": result.gate.line,
+                "line": result.gate.place.line,
                 "passed": result.passed,
                 "figure": result.figure.value,
                 "bound": result.gate.bound,
@@ -109,7 +109,7 @@ def _annotations(policy: Path, results: Sequence[Result]) -> Iterator[str]:
         if not result.passed:
             properties = {
                 "file": escape_name(str(policy)),
-                "line": str(result.gate.line),
+                "line": str(result.gate.place.line),
                 "title": f"paredown gate: {result.name}",
             }
             told = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
