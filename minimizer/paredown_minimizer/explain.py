@@ -10,6 +10,7 @@ from paredown_minimizer.image.model import is_below, parent
 from paredown_minimizer.output import human_size, plural
 from paredown_minimizer.pages.phrases import says, some
 from paredown_minimizer.review import PackageReview, RiskReview, review_plan
+from paredown_minimizer.risks.levels import Levels
 from paredown_minimizer.rulebook import Rule, load_rules
 from paredown_minimizer.trim import trimmed_as
 from paredown_schemas.errors import ParedownError
@@ -87,7 +88,12 @@ def _gone_path(plan: Plan, path: str, owner: str | None) -> Iterator[str]:
     for way in plan.gave_way:
         if way.path == path:
             yield f"  rule {escape_name(way.rule)} would hold it; policy: {escape_name(way.reason)}"
-    yield from _risky([risk for risk in review_plan(plan).risks if risk.path == path])
+    # Those of a directory, or of the whole package, among them.
+    about = {
+        (risk.level, risk.package, risk.path) for risk in Levels(plan.risks).about(path, owner)
+    }
+    risks = review_plan(plan).risks
+    yield from _risky([risk for risk in risks if (risk.level, risk.package, risk.path) in about])
 
 
 def _trimmed_kind(plan: Plan, path: str, owner: str | None) -> str | None:

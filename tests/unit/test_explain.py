@@ -11,7 +11,7 @@ from paredown_minimizer.cli import main
 from paredown_minimizer.explain import explain
 from paredown_minimizer.rulebook import load_rules
 from paredown_schemas.errors import ParedownError
-from paredown_schemas.plan import Evidence, GaveWay, Plan, dump_plan, load_plan
+from paredown_schemas.plan import Evidence, GaveWay, Plan, Risk, dump_plan, load_plan
 from plans import example_plan
 from traces import use
 
@@ -189,3 +189,18 @@ def test_command_reads_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "bash:amd64 1:7163904-1 goes" in capsys.readouterr().out
     assert main(["explain", str(path), "zsh"]) == 1
     assert main(["explain", str(tmp_path / "none.json"), "zsh"]) == 1
+
+
+def test_a_path_that_goes_has_the_risks_of_its_directory_and_its_package() -> None:
+    plan = example_plan(
+        risks=(
+            Risk("bash:amd64", "/usr/bin", "/usr/sbin/nginx", "high", "pattern"),
+            Risk("bash:amd64", "/usr/bin/bash", "/usr/sbin/nginx", "high", "named"),
+            Risk("odd\x1b[31m:amd64", "/usr/bin", "/usr/sbin/nginx", "medium", "pattern"),
+            Risk("bash:amd64", None, "nginx:amd64", "low", "recommends"),
+        )
+    )
+    assert explain(plan, "/usr/bin/rbash")[1:] == [
+        "  high risk: /usr/bin can be loaded by /usr/sbin/nginx",
+        "  low risk: it recommended by nginx:amd64",
+    ]
