@@ -202,5 +202,5 @@ def test_a_path_that_goes_has_the_risks_of_its_directory_and_its_package() -> No
     )
     assert explain(plan, "/usr/bin/rbash")[1:] == [
         "  high risk: /usr/bin can be loaded by /usr/sbin/nginx",
-        "  low risk: it recommended by nginx:amd64",
+        "  low risk: it is recommended by nginx:amd64",
     ]
