@@ -21,6 +21,11 @@ def _levels(item: str, level: Callable[[str], str], count: int) -> str:
     return "\n".join(lines)
 
 
+def _rule(pattern: str) -> str:
+    rule = f"{{name: a, why: w, when: {{paths: ['{pattern}']}}, keep: [/a]}}"
+    return f"version: 1\nrules: [{rule}]"
+
+
 POLICIES = {
     "laughs": _levels("[x]", lambda names: f"[{names}]", 40),
     "laughs inside": "version: 1\npins: [{keep: &a [[x]], reason: *a}]",
@@ -41,6 +46,10 @@ POLICIES = {
     "tag": "!<\u202e> x",
     "binary": "version: 1\npins: [{keep: !!binary L2E=, reason: r}]",
     "too long": "#" * 2_000_000,
+    "pattern of a rule": _rule("/" + "**" * 400_000),
+    "placeholders of a rule": _rule("/{a}" * 200),
+    "gate that is no number": "version: 1\ngates: {min_gone: .inf}",
+    "date with escapes": 'version: 1\npins: [{keep: /a, reason: r, expires: "\\e[31m"}]',
 }
 
 
