@@ -35,9 +35,9 @@ def find_needs(runs: Sequence[Run], contents: Contents) -> tuple[Need, ...]:
     uses, groups = _Uses(image.tree), _Groups(contents)
     for run in runs:
         _of_processes(run, groups, found)
-    for file in _distinct(runs):
-        if not file.truncated:
-            uses.add(file)
+        for file in run.files():
+            if not file.truncated and not uses.knows(file):
+                uses.add(file)
     for directory, exes in uses.written.items():
         found["written", directory, _owner(image.tree, directory)] |= exes
     _writable_mounts(image, uses, found)
@@ -62,15 +62,6 @@ def find_unrecorded(runs: Sequence[Run]) -> tuple[Unrecorded, ...]:
     )
 
 
-def _distinct(runs: Sequence[Run]) -> Iterable[File]:
-    """Return one of the uses that say the same: most runs of one load do."""
-    return {
-        (file.path, file.how, file.kind, file.exe, file.truncated): file
-        for run in runs
-        for file in run.files()
-    }.values()
-
-
 class _Uses:
     """What the runs did with the image's paths, and where they made others."""
 
@@ -82,6 +73,10 @@ class _Uses:
         self.replaceable: set[str] = set()
         self.started: dict[str, set[str]] = collections.defaultdict(set)
         self.made_code: set[str] = set()  # what was run and is not the image's
+
+    def knows(self, file: File) -> bool:
+        """Say whether a record tells nothing new: most runs of one load use the same."""
+        return file.how not in ("write", "exec") and file.exe in self.used.get(file.path, ())
 
     def add(self, file: File) -> None:
         """Take note of one record."""
