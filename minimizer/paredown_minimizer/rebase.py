@@ -34,6 +34,8 @@ from paredown_schemas.trace import File, Process, Record, Run
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 # Debian renamed libraries whose time_t grew: libssl3 is libssl3t64 since trixie.
 _WIDER_TIME = re.compile(r"t64\Z")
+# Of files that are numbered through, which one was meant cannot be told.
+_MOST = 8
 VANISHED = "rebase/vanished"
 NEW_FILE = "rebase/new-file"
 
@@ -171,7 +173,7 @@ class _Mapping:
         if package is None:
             return []
         family, stem = _family(package), _stem(path)
-        if places := self._new_by_stem.get((family, stem)):
+        if 0 < len(places := self._new_by_stem.get((family, stem), [])) <= _MOST:
             return places
         elsewhere = self._new_by_stem.get((family, stem.rpartition("/")[2]), [])
         return elsewhere if len(elsewhere) == 1 else []

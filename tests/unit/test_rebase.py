@@ -136,6 +136,16 @@ def test_what_moved_is_told_with_versions(tmp_path: Path, old: tuple[Plan, Path]
     assert load_plan(dump_plan(plan), "new") == plan
 
 
+def test_of_many_numbered_files_none_is_meant(tmp_path: Path, old: tuple[Plan, Path]) -> None:
+    """Nor may a hostile image have each old path stand for thousands of new ones."""
+    more = [f"/usr/lib/odd/8859-{number}.so" for number in range(20, 60)]
+    packages = {**NEW, "odd": [*NEW["odd"], *more]}
+    root = _tree(tmp_path / "new", packages, "2")
+    plan = _decide(root, _Versioned(packages, "2"), old[1], old[0], "file").plan
+    assert Moved("/usr/lib/odd/8859-1.so", None, "odd:all", "1", "2") in plan.moved
+    assert {package.name: package.action for package in plan.packages}["odd"] == "keep"
+
+
 def test_packages_stay_as_they_did(tmp_path: Path, old: tuple[Plan, Path]) -> None:
     plan = _rebased(tmp_path, old).plan
     assert {package.name: package.action for package in plan.packages} == {
