@@ -27,7 +27,7 @@ Members = Mapping[str, str | None]  # paths, with what more there is to say
 def members(kind: SurfaceKind, tree: Tree) -> Members:
     """Return the paths of one kind, sorted, each with its detail.
 
-    Of ``writable`` those that everybody can write; what a user can is ``writable.by_user``.
+    Of ``writable`` those that everybody can write; exposure.py adds what the workload's user can.
 
     Raises:
         KeyError: secrets, which take the content of files, too.
