@@ -43,6 +43,11 @@ def measure(space: Path) -> Table:
         place.mkdir()
         rows += rows_of(program, judge(program, place))
         shutil.rmtree(place)
+    return table(rows)
+
+
+def table(rows: list[Row]) -> Table:
+    """Return the table of these rows, and what they say together."""
     method = (
         "Recorded once with `paredown-agent record --rootfs` under the short load alone, planned "
         "at each granularity, applied `dir:` to `dir:`. The long load is then given to the "
