@@ -36,18 +36,24 @@ class Judged:
 
 def measure(space: Path) -> Table:
     """Make the table."""
-    rows = []
+    rows: list[Row] = []
+    misses: list[Level] = []
     for program in _chosen():
         say(f"study: {program.application.name}")
         place = space / "program"
         place.mkdir()
-        rows += rows_of(program, judge(program, place))
+        judged = judge(program, place)
+        rows += rows_of(program, judged)
+        misses += judged["file"].misses.values()
         shutil.rmtree(place)
-    return table(rows)
+    return table(rows, len(misses), sum(level in _REPORTED for level in misses))
 
 
-def table(rows: list[Row]) -> Table:
-    """Return the table of these rows, and what they say together."""
+def table(rows: list[Row], misses: int, named: int) -> Table:
+    """Return the table of these rows, and how many of all misses at ``file`` were named."""
+    share = named / max(1, misses)
+    said = f"{misses} misses ({named} named, {share:.0%})"
+    together = Row("all together, `file`", "90% of the misses named", said, share >= 0.9)
     method = (
         "Recorded once with `paredown-agent record --rootfs` under the short load alone, planned "
         "at each granularity, applied `dir:` to `dir:`. The long load is then given to the "
@@ -56,7 +62,7 @@ def table(rows: list[Row]) -> Table:
         "check` finds them); *named*: its risk is medium or high. Beside it, how many of all paths "
         "that the plan removes are named so. The applications are the study's own."
     )
-    return Table("Study", method, rows)
+    return Table("Study", method, [*rows, together])
 
 
 def _chosen() -> list[Program]:
