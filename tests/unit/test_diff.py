@@ -109,7 +109,7 @@ def test_what_a_plan_has_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     for text in (
         "trace    load: 214 paths, partial: late attach",
-        "profile  2 runs used 214 files of this image; loads like these would use about 3 more (",
+        "profile  2 runs used 214 files of this image; loads like these would use at least about 3",
         "risks    1 high, 1 medium, 2 low",
         "! high    curl:amd64  /usr/bin/curl  is a command in /app/run.sh",
         "! medium  curl:amd64                 is recommended by nginx:amd64",
