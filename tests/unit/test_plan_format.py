@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from any_plan import PLANS
 from paredown_schemas import plan as codec
 from paredown_schemas.errors import DamagedInputError, ParedownError
-from paredown_schemas.names import decode_name
 from paredown_schemas.plan import Plan, dump_plan, load_plan, read_plan
-from paredown_schemas.ranges import fold
 from plans import example_plan
 
-_names = st.binary(min_size=1, max_size=20).filter(lambda raw: b"\0" not in raw).map(decode_name)
 _SCHEMA = jsonschema.Draft7Validator(
     json.loads((Path(codec.__file__).parent / "plan-1.schema.json").read_text())
 )
 
 
-def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
-    arguments = typing.get_args(hint)
-    if name in ("path", "named_by", "directory", "target"):
-        return _names.map(lambda text: "/" + text)
-    if name == "location":
-        return st.none() | _names.map(lambda text: "/" + text)
-    if name == "image":
-        identity = st.just("dir-sha256:" + "1" * 64)
-        return identity if hint is str else st.none() | identity
-    if name == "to":
-        return st.none() | _names.map(lambda text: "/" + text)
-    if name == "diff_id":
-        return st.sampled_from(["sha256:" + "0" * 64, "sha256:" + "f" * 64])
-    if name == "seen":
-        return st.none() | st.sets(st.integers(0, 99), min_size=1).map(fold)
-    if hint is bool:
-        return st.booleans()
-    if typing.get_origin(hint) is typing.Literal:
-        return st.sampled_from(arguments)
-    if typing.get_origin(hint) is tuple:
-        few = st.lists(_values("", arguments[0]), min_size=int(name == "names"), max_size=3)
-        return few.map(tuple)
-    if arguments:
-        return st.none() | _values(name, arguments[0])
-    if dataclasses.is_dataclass(hint):
-        return _records(typing.cast("type", hint))
-    return _names if hint is str else st.integers(0, 2**53)
-
-
-def _records(cls: type) -> st.SearchStrategy[Any]:
-    hints = typing.get_type_hints(cls)
-    return st.builds(cls, **{name: _values(name, hint) for name, hint in hints.items()})
-
-
-_plans = st.builds(
-    Plan,
-    **{
-        **{name: _values(name, hint) for name, hint in typing.get_type_hints(Plan).items()},
-        "image": st.sampled_from(["dir-sha256:", "image-sha256:"]).map(
-            lambda kind: kind + "0" * 64
-        ),
-        "platform": st.sampled_from(["linux/amd64", "linux/arm/v7"]),
-    },
-)
-
-
-@given(_plans)
+@given(PLANS)
 def test_what_was_dumped_is_loaded(plan: Plan) -> None:
     text = dump_plan(plan)
     assert load_plan(text, "test") == plan

@@ -13,7 +13,8 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Profile
 
 Kind = Literal["go", "trim", "stay", "own"]
-_SHOWN = 200  # boxes of a group: smaller ones could not be seen
+_SHOWN = 200  # boxes of a group
+_SEEN = 0.5  # area that can be seen; of the shares of smaller ones no rectangle can be made
 _TITLE = 22  # height of a group's title
 _LETTER = 7.3  # width of a letter of the labels, at 12 units
 _LABEL = 16, 30  # heights that take a name, and a size below it
@@ -60,12 +61,12 @@ def treemap(review: Review, width: int, height: int) -> Treemap | None:
     leaves = list(_leaves(review))
     leaves += _derived(review, leaves)
     groups = [
-        (title, [leaf for leaf in leaves if (leaf.kind == "go") == goes and leaf.size])
+        (title, [leaf for leaf in leaves if (leaf.kind == "go") == goes and leaf.size > 0])
         for title, goes in (("Goes", True), ("Stays", False))
     ]
-    filled = [(title, group, sum(leaf.size for leaf in group)) for title, group in groups if group]
-    if not filled:
-        return None
+    whole = sum(leaf.size for _, group in groups for leaf in group)
+    sized = [(title, group, sum(leaf.size for leaf in group)) for title, group in groups]
+    filled = [each for each in sized if each[2] * min(width, height) > whole]
     filled.sort(key=lambda group: -group[2])
     titles: list[Box] = []
     boxes: list[Box] = []
@@ -73,10 +74,12 @@ def treemap(review: Review, width: int, height: int) -> Treemap | None:
     for (title, group, size), (x, y, dx, dy) in zip(filled, places, strict=True):
         label = f"{title}: {human_size(size)}"
         kind: Kind = "go" if title == "Goes" else "stay"
-        titles.append(Box(x, y, dx, min(_TITLE, dy), kind, label, _fitting(label, dx)))
+        sides = _rounded(x, y, dx, min(_TITLE, dy))
+        titles.append(Box(*sides, kind, label, _fitting(label, dx)))
         if dy > _TITLE:
-            boxes += _boxes(_largest(group), x, y + _TITLE, dx, dy - _TITLE)
-    return Treemap(width, height, titles, boxes)
+            seen = [leaf for leaf in group if leaf.size * dx * (dy - _TITLE) > size * _SEEN]
+            boxes += _boxes(_largest(seen), x, y + _TITLE, dx, dy - _TITLE)
+    return Treemap(width, height, titles, boxes) if titles else None
 
 
 def _leaves(review: Review) -> Iterator[Leaf]:
@@ -116,7 +119,13 @@ def _boxes(leaves: Sequence[Leaf], x: float, y: float, dx: float, dy: float) -> 
         below = _fitting(size, width) if label and height >= _LABEL[1] else ""
         title = f"{leaf.name} {leaf.version}".strip() + f": {size}"
         below = below if below == size else ""
-        yield Box(left, top, width, height, leaf.kind, title, label, below, leaf.key)
+        sides = _rounded(left, top, width, height)
+        if all(sides[2:]):
+            yield Box(*sides, leaf.kind, title, label, below, leaf.key)
+
+
+def _rounded(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    return round(x, 1), round(y, 1), round(width, 1), round(height, 1)
 
 
 def _fitting(text: str, width: float) -> str:
@@ -133,7 +142,7 @@ def _squarify(
 
     normed = squarify.normalize_sizes(sizes, dx, dy)
     return [
-        (round(box["x"], 1), round(box["y"], 1), round(box["dx"], 1), round(box["dy"], 1))
+        (box["x"], box["y"], box["dx"], box["dy"])
         for box in squarify.squarify(normed, x, y, dx, dy)
     ]
 
