@@ -18,6 +18,7 @@ import tempfile
 import threading
 import unittest.mock
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from paredown_minimizer.image.directory import DirectoryImage, open_directory
 from paredown_minimizer.image.directory_write import write_directory
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.image.slim import Provenance
+from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.packages.registry import find_managers
 from paredown_minimizer.policyfile import parse_policy
 from paredown_minimizer.shell_commands import Named
@@ -88,11 +90,33 @@ class Proof:
     id: str = ""  # where a rule has several
 
 
+class _ReadOnce:
+    """The package managers of an image, whose databases are read once for all decisions."""
+
+    name = "all"
+
+    def __init__(self, image: Image) -> None:
+        self._managers = find_managers(image)
+        self._inventory = self._managers.read(image)
+
+    def detect(self, image: Image) -> bool:
+        return self._managers.detect(image)
+
+    def read(self, _image: Image) -> Inventory:
+        return self._inventory
+
+    def rewrite(
+        self, image: Image, inventory: Inventory, kept: AbstractSet[str]
+    ) -> Mapping[str, bytes | None]:
+        return self._managers.rewrite(image, inventory, kept)
+
+
 @dataclasses.dataclass(frozen=True)
 class Trained:
     """A training run, and the tree that its plan leaves."""
 
     image: DirectoryImage
+    managers: _ReadOnce
     runs: tuple[Run, ...]
     decision: Decision
     policy: str
@@ -100,19 +124,20 @@ class Trained:
 
     def held_by(self, rule: str) -> list[str]:
         """Return what would go without ``rule``, the deepest first."""
-        return self._more_than(_decide(self.image, self.runs, self.policy, without=rule))
+        return self._more_than_now(without=rule)
 
     def held_by_scripts(self) -> list[str]:
         """Return what would go if no script were read."""
         with unittest.mock.patch.object(Contents, "named", return_value=Named()):
-            return self._more_than(_decide(self.image, self.runs, self.policy))
+            return self._more_than_now()
 
     def held_by_configuration(self) -> list[str]:
         """Return what would go if the image had no configuration."""
         with unittest.mock.patch.object(self.image, "config", {}):
-            return self._more_than(_decide(self.image, self.runs, self.policy))
+            return self._more_than_now()
 
-    def _more_than(self, less: Decision) -> list[str]:
+    def _more_than_now(self, without: str | None = None) -> list[str]:
+        less = _decide(self.image, self.managers, self.runs, self.policy, without)
         return sorted(self.decision.kept - less.kept, reverse=True)
 
 
@@ -121,7 +146,7 @@ class Trainer:
 
     def __init__(self, space: Path) -> None:
         self._space = space
-        self._images: dict[Path, DirectoryImage] = {}
+        self._images: dict[Path, tuple[DirectoryImage, _ReadOnce]] = {}
         self._trained: dict[str, Trained] = {}
 
     def train(self, proof: Proof) -> Trained:
@@ -131,16 +156,19 @@ class Trainer:
         if key not in self._trained:
             space = self.space()
             if tree not in self._images:
-                self._images[tree] = open_directory(str(tree))
-            image = self._images[tree]
+                image = open_directory(str(tree))
+                self._images[tree] = image, _ReadOnce(image)
+            image, managers = self._images[tree]
             image.config = {"config": config}
             used = _used(proof, tree, image, space)
             runs = read_trace(write_trace(space / "trace", trace_records(used))).runs
-            decision = _decide(image, runs, proof.policy)
+            decision = _decide(image, managers, runs, proof.policy)
             slim = apply_plan(decision.plan, image)
             provenance = Provenance(image.identity, decision.plan.id, "test")
             write_directory(slim, str(space / "slim"), provenance, force=False, keep_layers=False)
-            self._trained[key] = Trained(image, runs, decision, proof.policy, space / "slim")
+            self._trained[key] = Trained(
+                image, managers, runs, decision, proof.policy, space / "slim"
+            )
         self._trained[key].image.config = {"config": config}
         return self._trained[key]
 
@@ -149,7 +177,7 @@ class Trainer:
         return Path(tempfile.mkdtemp(dir=self._space))
 
     def close(self) -> None:
-        for image in self._images.values():
+        for image, _ in self._images.values():
             image.close()
         shutil.rmtree(self._space)
 
@@ -219,10 +247,22 @@ def _merged(space: Path) -> Path:
     return space / "run" / "merged"
 
 
-def _decide(image: Image, runs: Sequence[Run], policy: str, without: str | None = None) -> Decision:
+def _decide(
+    image: Image,
+    managers: _ReadOnce,
+    runs: Sequence[Run],
+    policy: str,
+    without: str | None = None,
+) -> Decision:
     """Decide by all rules of the knowledge base but one."""
     rules = rulebook.load_rules()
     less = tuple(rule for rule in rules if rule.name != without)
     assert without is None or len(less) == len(rules) - 1, without
-    with unittest.mock.patch.object(deciding, "load_rules", return_value=less):
-        return deciding.decide(image, find_managers(image), runs, parse_policy(policy), "file")
+    # What a plan says of risks and exposure decides nothing, and takes half of the time.
+    with unittest.mock.patch.multiple(
+        deciding,
+        load_rules=lambda: less,
+        find_risks=lambda *_: (),
+        find_exposure=lambda *_: ((), ()),
+    ):
+        return deciding.decide(image, managers, runs, parse_policy(policy), "file")
