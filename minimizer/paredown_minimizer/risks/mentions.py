@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.elf import MAGIC
 from paredown_minimizer.image.model import Tree, parent
+from paredown_minimizer.risks.levels import highest
 from paredown_schemas.names import decode_name
 from paredown_schemas.plan import Level
 
@@ -20,7 +21,7 @@ from paredown_schemas.plan import Level
 LIMIT = 64 << 20
 # Both begin with what is rare, which the engine finds fast; what stands before is looked at after.
 _NAME = re.compile(rb"/[\w.+@~-]+(?:/[\w.+@~-]+)*")
-_SONAME_END = re.compile(rb"\.so(?:\.[\w.]+)?\0")
+_SONAME_END = re.compile(rb"\.so(?:\.[\w.]{1,40})?\0")
 # A name begins at a slash, not in the middle of a relative one or of an URL's.
 _INSIDE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+@%~/-")
 _SONAME = re.compile(r"[\w.+-]+")
@@ -30,7 +31,8 @@ _SOURCES = (
     *(".cgi", ".rake"),
 )
 _COMMENT = re.compile(rb"^[ \t]*(?:#(?!!)|//|;).*$", re.MULTILINE)
-_QUOTES = (b'"', b"'", b"\0")
+_QUOTES = frozenset(b"\"'\0")
+_BEFORE = frozenset(b"\"'\0:")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,31 +44,34 @@ class Text:
     is_elf: bool
     is_program: bool
 
-    def level(self, names: Iterable[bytes]) -> Level:
-        """Return what names in it say.
+    def names(self) -> dict[bytes, Level]:
+        """Return all path strings, each with what it says.
 
-        High, if a program has one as a string of its own, as open(2) and execve(2) would get it: a
+        High, if a program has it as a string of its own, as open(2) and execve(2) would get it: a
         C string, or between quotes. Low, if it stands in comments alone, or in an ELF file amid a
         sentence, and neither begins a string, as in a command line, nor is one of a list of paths.
         """
         if self.path.endswith(".pyc"):
-            return "high"
+            return dict.fromkeys(_bytecode_names(self.data), "high")
         plain = self.data if self.is_elf else _COMMENT.sub(b"", self.data)
-        if self.is_program and any(q + name + q in plain for name in names for q in _QUOTES):
-            return "high"
-        before = (b"\0", b":") if self.is_elf else (b"",)
-        return "medium" if any(c + name in plain for name in names for c in before) else "low"
+        found: dict[bytes, Level] = {}
+        for name, level in self._levels(plain):
+            found[name] = highest((level, found.get(name, "low")))
+        for name, _ in self._levels(self.data) if not self.is_elf else ():
+            found.setdefault(name, "low")
+        return found
 
-    def names(self) -> set[bytes]:
-        """Return all path strings."""
-        if self.path.endswith(".pyc"):
-            return set(_bytecode_names(self.data))
-        data = self.data
-        return {
-            match[0]
-            for match in _NAME.finditer(data)
-            if match.start() == 0 or data[match.start() - 1] not in _INSIDE
-        }
+    def _levels(self, data: bytes) -> Iterator[tuple[bytes, Level]]:
+        """Yield names by what stands around them, in one pass: a file may name all that goes."""
+        for match in _NAME.finditer(data):
+            start, end = match.span()
+            before = data[start - 1] if start else 0
+            if before in _INSIDE:
+                continue
+            if self.is_program and before in _QUOTES and data[end : end + 1] == bytes((before,)):
+                yield match[0], "high"
+            else:
+                yield match[0], "low" if self.is_elf and before not in _BEFORE else "medium"
 
     def sonames(self) -> set[str]:
         """Return the strings that are nothing but a shared object's name."""

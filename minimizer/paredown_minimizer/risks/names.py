@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from paredown_minimizer.ldcache import CACHE
-from paredown_minimizer.risks.levels import at_most
+from paredown_minimizer.risks.levels import at_most, highest
 from paredown_minimizer.risks.mentions import LIMIT, Places, Text, text_of
 from paredown_minimizer.risks.situation import SHARED, Situation, is_library
 from paredown_minimizer.rulebook import is_c_library
@@ -73,13 +73,13 @@ def _mentions(situation: Situation) -> Iterator[tuple[str, _Mention]]:
     for text, most in _texts(situation):
         elf = situation.contents.elf(text.path)
         loads = elf is not None and not _LOADS.isdisjoint(elf.imports)
-        found: dict[str, list[bytes]] = {}
-        for name in text.names():
+        found: dict[str, list[Level]] = {}
+        for name, level in text.names().items():
             place = places.of(name)
             if place is not None and _matters(situation, place):
-                found.setdefault(place, []).append(name)
-        for place, names in sorted(found.items()):
-            yield text.path, _Mention(place, at_most(text.level(names), most), loads)
+                found.setdefault(place, []).append(level)
+        for place, levels in sorted(found.items()):
+            yield text.path, _Mention(place, at_most(highest(levels), most), loads)
         for soname in text.sonames() & libraries.keys() if loads else ():
             if elf is not None and soname not in elf.needed:
                 for place in libraries[soname]:
