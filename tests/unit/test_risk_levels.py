@@ -93,11 +93,12 @@ def test_a_soname_that_can_be_loaded_names_the_library_and_what_it_needs(tmp_pat
 
 
 def test_what_lies_beside_what_a_run_opened_may_be_opened_next(tmp_path: Path) -> None:
-    zones = [f"/usr/share/zones/{name}" for name in ("UTC", "Asia/Tokyo", "Asia/Seoul", "CET", "W")]
+    zones = [f"/usr/share/zones/{name}" for name in ("Asia/Tokyo", "Asia/Seoul", "CET", "UTC", "W")]
     others = ["/usr/share/zones-of-others", "/usr/share/doc/zones/changelog"]
     make_tree(tmp_path, dict.fromkeys([*zones, *others, "/usr/share/zones/other"], "x"))
     packages = {"zones": [*zones, *others], "other": ["/usr/share/zones/other"]}
-    plan = plan_of(tmp_path, [use("/usr/share/zones/UTC", exe="/app")], packages)
+    # Wherever it was: the tree is the package's own.
+    plan = plan_of(tmp_path, [use("/usr/share/zones/Asia/Tokyo", exe="/app")], packages)
     assert said(plan, "pattern") == {("medium", "/usr/share/zones", "/app")}
     found = {path: level_of(plan, path) for path in (*zones[1:], *others, "/usr/share/zones/other")}
     assert found == {

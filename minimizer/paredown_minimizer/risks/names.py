@@ -9,26 +9,17 @@ What everybody loads or reads, whatever it does (the C library, account tables),
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 
 from paredown_minimizer.ldcache import CACHE
 from paredown_minimizer.risks.levels import at_most, highest
 from paredown_minimizer.risks.mentions import LIMIT, Places, Text, text_of
-from paredown_minimizer.risks.situation import SHARED, Situation, is_library
+from paredown_minimizer.risks.situation import COMMON, SHARED, Situation, is_library
 from paredown_minimizer.rulebook import is_c_library
 from paredown_schemas.plan import Level, Risk, RiskReason
 
 # passwd(5), shells(5): what a login starts, whoever reads them.
 _LOGIN_SHELLS = ("/etc/passwd", "/etc/shells")
-# hier(7): directories that belong to no package in particular.
-_COMMON = re.compile(
-    r"/|/(usr|boot|dev|etc|home|media|mnt|opt|proc|root|run|srv|sys|tmp|var)"
-    r"|(/usr(/local)?)?/(s?bin|include|lib(32|64|x32|exec)?|share|src)"
-    r"|(/usr(/local)?)?/lib/[a-z0-9_]+-linux-[a-z0-9]+"
-    r"|/usr/local|/usr/share/(doc|info|locale|man|misc)"
-    r"|/var/(cache|lib|local|lock|log|mail|opt|run|spool|tmp)"
-)
 # dlopen(3), and what libtool and GLib make of it.
 _LOADS = frozenset({"dlopen", "dlmopen", "lt_dlopen", "lt_dlopenext", "g_module_open"})
 
@@ -89,7 +80,7 @@ def _mentions(situation: Situation) -> Iterator[tuple[str, _Mention]]:
 def _matters(situation: Situation, place: str) -> bool:
     if situation.tree[place].type != "directory":
         return place in situation.removed
-    if _COMMON.fullmatch(place):
+    if COMMON.fullmatch(place):
         return False
     return place in situation.removed or bool(situation.below(place))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paredown_minimizer.image.model import parent
-from paredown_minimizer.risks.situation import Situation, above, is_library
+from paredown_minimizer.risks.situation import COMMON, Situation, above, is_library
 from paredown_schemas.plan import Level, Risk
 
 _OPENED = frozenset({"read", "library", "exec", "script"})
@@ -48,8 +48,16 @@ def _opened(situation: Situation) -> Opened:
             continue
         exe = next(iter(evidence.exes), path)
         for package in situation.inventory.owners.get(path, ()):
-            opened.setdefault((package, kind), {}).setdefault(parent(path), exe)
+            opened.setdefault((package, kind), {}).setdefault(_tree(path, kind), exe)
     return opened
+
+
+def _tree(path: str, kind: str) -> str:
+    """Return the directory that holds what a path is one of: of data the highest that is theirs."""
+    if kind != "data":
+        return parent(path)
+    own = [directory for directory in above(path) if not COMMON.fullmatch(directory)]
+    return own[-1] if own else parent(path)
 
 
 def _kind(situation: Situation, path: str) -> str:

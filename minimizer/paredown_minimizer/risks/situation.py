@@ -6,6 +6,7 @@ import bisect
 import collections
 import dataclasses
 import functools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -18,6 +19,14 @@ from paredown_schemas.plan import Action, Evidence, Level, Risk, RiskReason
 
 # A directory that more packages than this list says nothing about any of them.
 SHARED = 3
+# hier(7): directories that belong to no package in particular.
+COMMON = re.compile(
+    r"/|/(usr|boot|dev|etc|home|media|mnt|opt|proc|root|run|srv|sys|tmp|var)"
+    r"|(/usr(/local)?)?/(s?bin|include|lib(32|64|x32|exec)?|share|src)"
+    r"|(/usr(/local)?)?/lib/[a-z0-9_]+-linux-[a-z0-9]+"
+    r"|/usr/local|/usr/share/(doc|info|locale|man|misc)"
+    r"|/var/(cache|lib|local|lock|log|mail|opt|run|spool|tmp)"
+)
 # Fewer paths than this are spoken of one by one.
 _FEW = 4
 # A package that so many records speak of is spoken of as a whole: nobody reads more.
