@@ -183,6 +183,12 @@ def test_dependencies_are_medium_of_what_was_used_and_recommendations_low(tmp_pa
     }
 
 
+def test_documentation_is_no_risk_beside_what_was_read(tmp_path: Path) -> None:
+    own = [f"/usr/share/doc/app/{name}" for name in ("a", "b")]
+    make_tree(tmp_path, dict.fromkeys(own, "x"))
+    assert not plan_of(tmp_path, own[:1], {"app": own}).risks
+
+
 def test_settings_of_what_was_used_are_medium(tmp_path: Path) -> None:
     own = ["/usr/bin/app", "/etc/app/a.conf", "/srv/b.conf", "/srv/c", "/etc/doc"]
     make_tree(tmp_path, dict.fromkeys([*own, "/etc/unused.conf"], "x"))
@@ -205,15 +211,19 @@ def test_interpreter_of_a_script_that_stays(tmp_path: Path) -> None:
             "/usr/bin/tool": "#!/usr/bin/perl -w\n",
             "/usr/bin/app": "#!/app",
             "/usr/share/app/example": "#!/usr/bin/tcl\n",
+            "/srv/job": "#!/usr/bin/tcl\n",
         },
     )
     app = ["/usr/bin/tool", "/usr/bin/app", "/usr/share/app/example"]
     packages = {"app": app, "perl": ["/usr/bin/perl"], "tcl": ["/usr/bin/tcl"]}
-    plan = plan_of(tmp_path, ["/usr/bin/app"], packages, granularity="package")
-    assert said(plan, "interpreter") == {
-        ("medium", "/usr/bin/perl", "/usr/bin/tool"),
-        ("low", "/usr/bin/tcl", "/usr/share/app/example"),
-    }
+    for how, level in (("exec", "medium"), ("read", "low")):
+        used = [use("/usr/bin/app", how=how)]
+        plan = plan_of(tmp_path, used, packages, granularity="package")
+        assert said(plan, "interpreter") == {
+            (level, "/usr/bin/perl", "/usr/bin/tool"),
+            ("low", "/usr/bin/tcl", "/usr/share/app/example"),
+            ("medium", "/usr/bin/tcl", "/srv/job"),
+        }
 
 
 def test_a_shell_that_stays_may_start_the_utilities_of_posix(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Interpreters that go while scripts stay that begin with them.
 
-A script in a directory of commands, or of the application, can be started: medium. Others that a
-package merely brings (examples, modules with a first line) are low.
+A script of the application can be started, and so can a command of a package of which a run started
+another: medium. Others that a package merely brings are low.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ def find(situation: Situation) -> Iterator[Risk]:
         for name in names:
             resolved = tree.resolve(name)
             if resolved is not None and resolved.path in situation.removed:
-                owned = path in situation.inventory.owners
-                started = path in situation.used or not owned or parent(path).endswith(_COMMANDS)
-                level: Level = "medium" if started else "low"
+                level = _level(situation, path)
                 yield from situation.risks([resolved.path], path, level, "interpreter")
+
+
+def _level(situation: Situation, script: str) -> Level:
+    owners = situation.inventory.owners.get(script, frozenset())
+    command = parent(script).endswith(_COMMANDS) and not owners.isdisjoint(situation.started)
+    return "medium" if command or not owners or script in situation.used else "low"

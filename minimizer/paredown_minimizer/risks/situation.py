@@ -27,6 +27,7 @@ COMMON = re.compile(
     r"|/usr/local|/usr/share/(doc|info|locale|man|misc)"
     r"|/var/(cache|lib|local|lock|log|mail|opt|run|spool|tmp)"
 )
+_STARTED = frozenset({"exec", "script"})
 # Fewer paths than this are spoken of one by one.
 _FEW = 4
 # A package that so many records speak of is spoken of as a whole: nobody reads more.
@@ -91,6 +92,13 @@ class Situation:
         used = (path for path in self.used if not self.tree.leads_to_directory(path))
         owners = self.inventory.owners
         return frozenset(key for path in used for key in owners.get(path, ()))
+
+    @functools.cached_property
+    def started(self) -> frozenset[str]:
+        """Return the packages of which a run started a program."""
+        owners = self.inventory.owners
+        programs = (p for p, e in self.evidence.items() if not _STARTED.isdisjoint(e.how))
+        return frozenset(key for path in programs for key in owners.get(path, ()))
 
     @functools.cached_property
     def needed(self) -> frozenset[str]:
