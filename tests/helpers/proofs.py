@@ -80,6 +80,7 @@ class Proof:
     judge: Sequence[str]
     shows: str = ""  # what the judged program prints if it works
     server: bool = False  # it works once it has printed that; any other one must end with 0
+    fails: str = ""  # what a server prints instead, if it goes on
     tree: Callable[[], Path] = system_tree
     # The image's, and the judged program's: the trained one has none.
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -192,14 +193,15 @@ def works(proof: Proof, tree: Path, space: Path, gone: Sequence[str] = ()) -> tu
     with process, _killed_after(_SECONDS, process):
         assert isinstance(process.stdout, io.BufferedReader)
         output = b""
-        while not (proof.server and proof.shows.encode() in output):
+        told = [text.encode() for text in (proof.shows, proof.fails) if text and proof.server]
+        while not any(text in output for text in told):
             piece = process.stdout.read1()
             if not piece:
                 break
             output += piece
         else:
             process.kill()
-            return True, output.decode(errors="replace")
+            return proof.shows.encode() in output, output.decode(errors="replace")
     ended_well = process.returncode == 0 and not proof.server
     return ended_well and proof.shows.encode() in output, output.decode(errors="replace")
 

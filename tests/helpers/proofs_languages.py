@@ -194,6 +194,7 @@ PROOFS: tuple[Proof, ...] = (
         shows='time_zone="+1',
         tree=_GO,
         server=True,
+        fails='time_zone="UTC"',
         environment={"TZ": _ZONE},
         before="""(for _ in $(seq 99); do
             sleep 0.1; curl -s http://127.0.0.1:9100/metrics | grep time_zone=

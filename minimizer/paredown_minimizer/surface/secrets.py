@@ -17,7 +17,6 @@ from paredown_minimizer.contents import Contents
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.surface.names import read_data
-from paredown_schemas.names import encode_name
 
 # Longer files are data, and all together are bounded too: an image may hold millions.
 _FILE_LIMIT = 1 << 20
@@ -123,7 +122,7 @@ def find_in_configuration(image: Image) -> dict[str, str]:
         for name, value in _assignments(text):
             if value and name not in found and (why := _of_variable(name, value)):
                 found[name] = f"history, step {number}: {why}"
-        for told in _lines(_tokens(), encode_name(text)):
+        for told in _lines(_tokens(), _raw(text)):
             found.setdefault(f"history, step {number}", told.rpartition(",")[0])
     return found
 
@@ -136,10 +135,15 @@ def without_secrets(text: str) -> str:
         return f"{name}=***" if value and _of_variable(name, value) else match[0]
 
     text = _ASSIGNMENT.sub(blank, text[:_HISTORY_LIMIT])
-    raw = encode_name(text)
+    raw = _raw(text)
     for rule in _tokens():
         raw = rule.pattern.sub(b"***", raw)
-    return raw.decode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _raw(text: str) -> bytes:
+    # JSON may hold halves of characters, which are no bytes of a name.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _history(image: Image) -> Iterator[str]:
@@ -157,7 +161,7 @@ def _of_variable(name: str, value: str) -> str | None:
     rules = _rules()
     if rules.variables.search(name) and not rules.no_variables.search(name):
         return "by its name"
-    told = _lines(_tokens(), encode_name(value))
+    told = _lines(_tokens(), _raw(value))
     return told[0].rpartition(",")[0] if told else None
 
 
