@@ -9,15 +9,11 @@ line, and so that every JSON parser accepts it.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from paredown_schemas.errors import DamagedInputError
 
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _PLAIN = re.compile(r"[ !-\[\]-~]*\Z")
-# Categories that a terminal or a reviewer's eye would not show as what they are: controls,
-# format characters (bidirectional overrides), surrogates, unassigned, line separators.
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def decode_name(raw: bytes) -> str:
@@ -63,7 +59,9 @@ def unescape_name(text: str) -> str:
 
 
 def _escape_character(character: str) -> str:
-    if character == "\\" or unicodedata.category(character) in _HIDDEN:
+    # What a terminal or a reviewer's eye would not show as what it is: controls, format characters
+    # (bidirectional overrides), surrogates, what is unassigned, separators other than the space.
+    if character == "\\" or not character.isprintable():
         # Halves of characters that stand for no byte come from JSON and YAML, whose own escapes can
         # make them; they are no names, but are shown.
         errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"

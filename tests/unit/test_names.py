@@ -47,6 +47,7 @@ def test_what_is_shown_is_harmless(raw: bytes) -> None:
         (b"a\\x0ab", "a\\x5cx0ab"),
         (b"\xff\xfe", "\\xff\\xfe"),
         ("\u202egpj.exe".encode(), "\\xe2\\x80\\xaegpj.exe"),
+        ("no\u00a0break".encode(), "no\\xc2\\xa0break"),
     ],
 )
 def test_how_names_look(raw: bytes, shown: str) -> None:
