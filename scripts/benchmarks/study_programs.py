@@ -1,7 +1,7 @@
 """The programs of the study: a short load that trains, and a longer one that touches much else.
 
-The applications are the study's own (tests/data/study); no rule was made looking at them. Of Apache
-with Perl, git and Django nothing else is developed on.
+The applications are the study's own (tests/data/study). Apache with Perl, git and Django are in no
+other test.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A web application for the study: GET / is its training, each other view a feature of its own.
 
-Written for the study alone: no rule was made looking at it.
+Written for the study alone.
 """
 
 import importlib
