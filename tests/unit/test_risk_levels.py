@@ -232,6 +232,11 @@ def test_a_shell_that_stays_may_start_the_utilities_of_posix(tmp_path: Path) -> 
     plan = plan_of(tmp_path, [use("/bin/sh", how="exec")], packages)
     assert said(plan, "utility") == {("medium", "/bin/cat", "/bin/sh")}
     assert not plan_of(tmp_path, ["/app/x"], packages).risks
+    make_tree(tmp_path, {"/app/x.py": "run('/bin/sh')"})
+    assert said(plan_of(tmp_path, ["/app/x.py"], packages), "named", "utility") == {
+        ("high", "/bin/sh", "/app/x.py"),
+        ("medium", "/bin/cat", "/bin/sh"),
+    }
 
 
 def test_directories_of_everybody_name_nothing(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ REASONS: tuple[Callable[[Situation], Iterable[Risk]], ...] = (
     imports.find,
     patterns.find,
     interpreters.find,
-    utilities.find,
     configures.find,
     depends.find,
 )
@@ -44,6 +43,7 @@ def find_risks(
     """Return why what goes may be missed, the most likely first."""
     situation = Situation(settled, contents, {p.key: p.action for p in packages})
     risks = {risk for reason in REASONS for risk in reason(situation)}
+    risks |= set(utilities.find(situation, risks))
     return in_order(risks | set(needed.find(situation, risks)))
 
 
