@@ -64,7 +64,8 @@ def _remarks(package: PackageReview) -> Iterator[str]:
     if decision.trimmed:
         yield f"without {some([each.kind for each in decision.trimmed], _NAMED_BY)}"
     if decision.granularity:
-        yield f"granularity {decision.granularity}, by the policy"
+        why = f": {escape_name(decision.granularity_reason)}" if decision.granularity_reason else ""
+        yield f"granularity {decision.granularity}, by the policy{why}"
 
 
 def says(risk: RiskReview) -> str:

@@ -80,11 +80,18 @@ def left_out(plan: Plan) -> Section:
             (
                 f"session {escape_name(each.session)}" if each.session else "",
                 escape_name(each.exe or ""),
+                f"in runs of {escape_name(each.scenario)}" if each.scenario else "",
                 f"{plural(each.files, 'file')} that nothing else used",
                 escape_name(each.reason),
             )
         )
         for each in plan.left_out
     ]
-    columns = Column("session"), Column("program", "name"), Column("files"), Column("reason")
+    columns = (
+        Column("session"),
+        Column("program", "name"),
+        Column("runs"),
+        Column("files"),
+        Column("reason"),
+    )
     return Section("left-out", "Not counted as use, by the policy", columns, rows)
