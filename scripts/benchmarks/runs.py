@@ -21,7 +21,7 @@ from traces import write_trace
 RUNS = 50
 FILES = 10_000
 POOL = 10_500
-TURNS = 3
+TURNS = 5
 BAR = 3.0
 
 
