@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,6 @@ from paredown_minimizer.output import (
 )
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, UnlessUsed
-from paredown_schemas.trace import Run
 
 _SHOWN = 10
 
@@ -77,10 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
     from paredown_minimizer.policy import Policy  # noqa: PLC0415
     from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
     from paredown_minimizer.rebase import is_of  # noqa: PLC0415
+    from paredown_minimizer.traces import read_runs  # noqa: PLC0415
     from paredown_schemas.plan import dump_plan, read_plan  # noqa: PLC0415
 
     policy = read_policy(arguments.policy) if arguments.policy else Policy()
-    runs = _read_runs(arguments)
+    runs = read_runs(arguments.trace, accept_partial=arguments.accept_partial)
     old = read_plan(arguments.rebase) if arguments.rebase else None
     with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
         traced.refuse_other_images([r for r in runs if not (old and is_of(r, old))], image)
@@ -98,18 +97,6 @@ def run(arguments: argparse.Namespace) -> int:
         say("warning: no package manager is known here: everything counts as the application")
     _summarize(decision.plan, arguments)
     return 0
-
-
-def _read_runs(arguments: argparse.Namespace) -> list[Run]:
-    """Read the traces; what is read has no cycles, and need not be searched for any, ever."""
-    from paredown_minimizer.traces import read_runs  # noqa: PLC0415
-
-    gc.disable()
-    try:
-        return read_runs(arguments.trace, accept_partial=arguments.accept_partial)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _told(proof: UnlessUsed) -> str:
