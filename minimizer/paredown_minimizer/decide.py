@@ -126,7 +126,7 @@ def _plan(
 ) -> Plan:
     image, inventory = settled.image, settled.inventory
     packages = planrecords.packages(settled)
-    risks = find_risks(settled, contents, packages)
+    risks = find_risks(settled, contents, packages, counted)
     before, after = planrecords.totals(settled, packages)
     needs = find_needs(counted, contents)
     surface, exposed = find_exposure(contents, inventory, settled.kept, needs)

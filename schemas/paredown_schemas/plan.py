@@ -46,6 +46,7 @@ RiskReason = Literal[
     "pattern",  # a kept program can load it by a name that it makes at run time
     "depends",  # a kept package Depends on its package
     "recommends",
+    "looked-up",  # a run asked for it, and found it
     "configures",  # it is a configuration file of something that stays
     "interpreter",  # it starts scripts that stay
     "utility",  # a shell stays, whose commands count on the utilities of POSIX

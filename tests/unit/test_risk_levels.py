@@ -14,6 +14,7 @@ from elf_files import can_compile, compile_library, compile_program
 from fixture_types import Require
 from paredown_minimizer.risks.levels import Levels, level_of
 from paredown_schemas.plan import Plan, Risk
+from paredown_schemas.trace import Lookup
 from plans import example_plan
 from traces import use
 
@@ -237,6 +238,21 @@ def test_a_shell_that_stays_may_start_the_utilities_of_posix(tmp_path: Path) -> 
         ("high", "/bin/sh", "/app/x.py"),
         ("medium", "/bin/cat", "/bin/sh"),
     }
+
+
+def test_what_a_run_found_without_opening_it_is_high(tmp_path: Path) -> None:
+    files = {"/usr/share/x/ask": "x", "/usr/share/x/link": "-> ask", "/usr/share/x/other": "x"}
+    make_tree(tmp_path, {**files, "/usr/share/y": "-> x", "/app/run": "x"})
+    asked = [
+        Lookup("/usr/share/y/../x/link", "access", None, 1, "/app/run", 1, truncated=False),
+        Lookup("/usr/share/x/other", "stat", "EACCES", 1, "/app/run", 1, truncated=False),
+        Lookup("x/other", "stat", None, 1, "/app/run", 1, truncated=True),
+        Lookup("/usr/share/x/none", "stat", "ENOENT", 1, "/app/run", 1, truncated=False),
+        Lookup("/app/run", "stat", None, 1, None, 1, truncated=False),
+    ]
+    plan = plan_of(tmp_path, ["/app/run"], {"x": files, "app": ["/app/run"]}, records=asked)
+    high = {("high", f"/usr/share/x/{name}", "/app/run") for name in ("ask", "link")}
+    assert said(plan, "looked-up") == high
 
 
 def test_directories_of_everybody_name_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ _HISTORY = ("RUN ", "/bin/sh -c #(nop) ", "/bin/sh -c ")
 _HISTORY_LIMIT = 60
 _NAMED_BY = 3
 _SAYS: dict[RiskReason, str] = {
+    "looked-up": "was looked for by",
     "named": "is named by",
     "command": "is a command in",
     "pattern": "can be loaded by",

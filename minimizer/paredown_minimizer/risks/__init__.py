@@ -17,6 +17,7 @@ from paredown_minimizer.risks import (
     depends,
     imports,
     interpreters,
+    lookups,
     names,
     needed,
     patterns,
@@ -25,8 +26,10 @@ from paredown_minimizer.risks import (
 from paredown_minimizer.risks.levels import Levels, in_order
 from paredown_minimizer.risks.situation import Situation
 from paredown_schemas.plan import PackageDecision, Risk
+from paredown_schemas.trace import Run
 
 REASONS: tuple[Callable[[Situation], Iterable[Risk]], ...] = (
+    lookups.find,
     names.find,
     commands.find,
     imports.find,
@@ -38,10 +41,13 @@ REASONS: tuple[Callable[[Situation], Iterable[Risk]], ...] = (
 
 
 def find_risks(
-    settled: Settled, contents: Contents, packages: Sequence[PackageDecision]
+    settled: Settled,
+    contents: Contents,
+    packages: Sequence[PackageDecision],
+    runs: Sequence[Run],
 ) -> tuple[Risk, ...]:
     """Return why what goes may be missed, the most likely first."""
-    situation = Situation(settled, contents, {p.key: p.action for p in packages})
+    situation = Situation(settled, contents, {p.key: p.action for p in packages}, runs)
     risks = {risk for reason in REASONS for risk in reason(situation)}
     risks |= set(utilities.find(situation, risks))
     return in_order(risks | set(needed.find(situation, risks)))

@@ -16,6 +16,7 @@ from paredown_minimizer.image.model import Tree, parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.planrecords import Settled
 from paredown_schemas.plan import Action, Evidence, Level, Risk, RiskReason
+from paredown_schemas.trace import Run
 
 # A directory that more packages than this list says nothing about any of them.
 SHARED = 3
@@ -36,11 +37,12 @@ _RECORDS = 40
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """A decision; ``actions`` are by package."""
+    """A decision, from ``runs``; ``actions`` are by package."""
 
     settled: Settled
     contents: Contents
     actions: Mapping[str, Action]
+    runs: Sequence[Run]
 
     @property
     def tree(self) -> Tree:
