@@ -23,6 +23,7 @@ from paredown_schemas.plan import DirectoryLink, LeftOut, Plan
 from paredown_schemas.trace import (
     Capability,
     File,
+    Lookup,
     Port,
     Process,
     Record,
@@ -34,7 +35,7 @@ from paredown_schemas.trace import (
 _TELLS_EVERY_USER = ("ebpf-trampolines", "ebpf-tracepoints", "bcc")
 _TELLS_EVERY_USER_FROM_OUTSIDE = (*_TELLS_EVERY_USER, "fanotify")
 _STARTED = ("exec", "script")
-_FACTS = (Process, Port, Capability, Syscall)
+_FACTS = (Process, Lookup, Port, Capability, Syscall)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import LeftOut
-from paredown_schemas.trace import File, Run, Session, read_trace
+from paredown_schemas.trace import File, Lookup, Record, Run, Session, read_trace
 from traces import trace_records, use, write_trace
 
 FILES = ["/usr/bin/app", "/usr/bin/find", "/usr/bin/sh", "/etc/both", "/etc/found", "/etc/odd"]
@@ -38,13 +38,13 @@ def _scan(session: int) -> list[File]:
     return [*app, use("/etc/both"), *scan, *odd]
 
 
-def _decided(root: Path, entries: str, *runs: tuple[Sequence[File], str, str]) -> Decision:
+def _decided(root: Path, entries: str, *runs: tuple[Sequence[Record], str, str]) -> Decision:
     """Each run: what it used, its recorder, its scenario; session 2 is from outside."""
     outside = [Session(2, "injected", 200, 0)]
     traces: list[Run] = []
     for number, (files, recorder, scenario) in enumerate(runs):
         header: dict[str, Any] = {"recorder": recorder, "scenario": scenario}
-        records = trace_records(files, records=outside, run=f"{number:016x}", **header)
+        records = trace_records(records=[*outside, *files], run=f"{number:016x}", **header)
         trace = read_trace(write_trace(root.parent / f"{number}.trace", records))
         traces += trace.runs
     image = open_directory(str(root))
@@ -70,6 +70,14 @@ def test_a_program_of_it_alone_is_left_out_where_it_is_known_for_certain(root: P
     decision = _decided(root, entry, (_scan(2), "fanotify", "load"))
     assert kept_files(decision, root) == {*FILES, "/bin"} - UNUSED
     assert decision.plan.left_out == (LeftOut("injected", FIND, "r", 2),)
+
+
+def test_what_is_left_out_is_no_look_up_either(root: Path) -> None:
+    asked = Lookup("/etc/found", "stat", None, 2, FIND, 1, truncated=False)
+    records: list[Record] = [use("/usr/bin/app"), asked]
+    for entries, looked_up in (("", ["/etc/found"]), (INJECTED, [])):
+        plan = _decided(root, entries, (records, "fanotify", "load")).plan
+        assert [risk.path for risk in plan.risks if risk.reason == "looked-up"] == looked_up
 
 
 @pytest.mark.parametrize("pattern", [FIND, "/bin/find", "/**/find", "/usr/bin/f*", "/bin/[f]ind"])
