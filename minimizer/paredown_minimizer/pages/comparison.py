@@ -87,7 +87,8 @@ def _total(what: str, old: Totals, new: Totals) -> Iterator[Row]:
     yield Row((f"size, {what}", human_size(old.bytes), human_size(new.bytes), change))
     for name in ("packages", "files"):
         was, now = getattr(old, name), getattr(new, name)
-        yield Row((f"{name}, {what}", f"{was:,}", f"{now:,}", f"{now - was:+,}"))
+        change = f"{now - was:+,}" if now != was else "0"
+        yield Row((f"{name}, {what}", f"{was:,}", f"{now:,}", change))
 
 
 def _packages(comparison: Comparison, changes: AbstractSet[Change]) -> Iterator[Section]:
