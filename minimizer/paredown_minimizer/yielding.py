@@ -66,6 +66,8 @@ def proofs(
     policy: Policy, tree: Tree, runs: Sequence[Run], kept: AbstractSet[str]
 ) -> tuple[plan.UnlessUsed, ...]:
     """Return for each kind what of it goes and stays, and what the runs started."""
+    if not policy.unless_used:  # nobody asks, and many runs are long to look through
+        return ()
     started = [file.path for run in runs for file in run.files() if file.how in _STARTED]
     records = (_proof(entry, tree, started, len(runs), kept) for entry in policy.unless_used)
     return tuple(sorted(records))
