@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.closure import Closure, Reach
 from paredown_minimizer.handed import Handed, is_unowned
-from paredown_minimizer.image.model import Tree, is_below, parent
+from paredown_minimizer.image.model import Tree, is_below, parents
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.rulebook import Rulebook
 from paredown_schemas.plan import Evidence
@@ -70,7 +70,7 @@ class Fate:
         kept |= self._inventory.database
         kept |= self._directories(kept)
         for link in self._links_to_directories(kept):
-            kept |= {link, *_parents(link)}
+            kept |= {link, *parents(link)}
         self._drop_dangling(kept)
         return kept
 
@@ -94,7 +94,7 @@ class Fate:
         used: dict[str, str] = {}
         for path, evidence in self._closure.evidence.items():
             if self._closure.reach[path] == Reach.PRIMARY and evidence.kind != "rule":
-                for directory in (path, *_parents(path)):
+                for directory in (path, *parents(path)):
                     used.setdefault(directory, path)
         for path, entry in self._tree.items():
             if entry.type == "symlink" and (resolved := self._tree.resolve(path)) is not None:
@@ -161,7 +161,7 @@ class Fate:
 
     def _directories(self, kept: AbstractSet[str]) -> set[str]:
         """A directory stays with what is in it, and with a package or person that made it empty."""
-        stays: set[str] = {parent for path in kept for parent in _parents(path)}
+        stays: set[str] = {place for path in kept for place in parents(path)}
         left = self.left(licences=True)
         for path in reversed(list(self._tree)):
             if path in kept or path in stays or self._tree[path].type != "directory":
@@ -173,7 +173,7 @@ class Fate:
                 made = path in self._inventory.derived or path in self._handed.paths
                 own = not made and not self._tree.children.get(path)
             if own and path not in self._blocked:
-                stays |= {path, *_parents(path)}
+                stays |= {path, *parents(path)}
         return stays
 
     def _links_to_directories(self, kept: AbstractSet[str]) -> Iterator[str]:
@@ -206,9 +206,3 @@ def made_by_scripts(path: str, tree: Tree) -> bool:
         and any(is_below(path, area) for area in _DISTRIBUTION)
         and not any(is_below(path, area) for area in _LOCAL)
     )
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path != "/":
-        path = parent(path)
-        yield path

@@ -21,6 +21,7 @@ from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import DirectoryLink, LeftOut, Plan
 from paredown_schemas.trace import (
+    STARTED,
     Capability,
     File,
     Lookup,
@@ -34,7 +35,6 @@ from paredown_schemas.trace import (
 
 _TELLS_EVERY_USER = ("ebpf-trampolines", "ebpf-tracepoints", "bcc")
 _TELLS_EVERY_USER_FROM_OUTSIDE = (*_TELLS_EVERY_USER, "fanotify")
-_STARTED = ("exec", "script")
 _FACTS = (Process, Lookup, Port, Capability, Syscall)
 
 
@@ -142,7 +142,7 @@ class Named:
     def match(self, file: File, kind: SessionKind, run: Run) -> bool:
         """Say whether the entry names a use, in a session of this kind."""
         # That somebody started the program is no use either.
-        started = file.how in _STARTED and not file.truncated and self._is_program(file.path)
+        started = file.how in STARTED and not file.truncated and self._is_program(file.path)
         return self.is_by(file.path if started else file.exe, kind, run)
 
     def is_by(self, exe: str | None, kind: SessionKind, run: Run) -> bool:

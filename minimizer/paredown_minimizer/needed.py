@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.contents import Contents
-from paredown_minimizer.image.model import Image, Tree, is_below, parent, path_key
+from paredown_minimizer.image.model import Image, Tree, is_below, parent, parents, path_key
 from paredown_minimizer.needs import port_text
 from paredown_minimizer.surface.members import members
 from paredown_schemas.plan import Need, NeedKind, Unrecorded
@@ -194,7 +194,7 @@ def _restricted(image: Image, uses: _Uses, found: _Found) -> None:
     """What only its owner, or its group, can use of what the runs read."""
     tree = image.tree
     for path, exes in uses.used.items():
-        for place in _with_parents(path):
+        for place in (path, *parents(path)):
             entry = tree[place]
             if entry.type == "symlink":
                 continue
@@ -203,13 +203,6 @@ def _restricted(image: Image, uses: _Uses, found: _Found) -> None:
                 asked = 0o001
             if entry.mode & asked != asked:
                 found["restricted", place, _owner(tree, place)] |= exes
-
-
-def _with_parents(path: str) -> Iterator[str]:
-    yield path
-    while path != "/":
-        path = parent(path)
-        yield path
 
 
 def _owner(tree: Tree, path: str) -> str:

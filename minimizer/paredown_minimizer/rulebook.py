@@ -17,6 +17,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from paredown_minimizer.data import read_data
 from paredown_minimizer.elf import Elf
 from paredown_minimizer.facts import FACTS, OF_PROGRAM, PROGRAM, Facts
 from paredown_minimizer.globs import compile_pattern, expand, fill, placeholders
@@ -203,13 +204,12 @@ def load_rules() -> tuple[Rule, ...]:
     directory = importlib.resources.files("paredown_minimizer") / "rules"
     schema = json.loads((directory / "rules.schema.json").read_text("utf-8"))
     validate = fastjsonschema.compile(schema)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     rules: list[Rule] = []
     for file in sorted(directory.iterdir(), key=lambda file: file.name):
         if not file.name.endswith(".yaml"):
             continue
         try:
-            topic = yaml.load(file.read_text("utf-8"), Loader=loader)  # noqa: S506 - a safe one
+            topic = read_data("rules", file.name)
             validate(topic)
             name, sources = file.name.removesuffix(".yaml"), tuple(topic["sources"])
             rules += [parse_rule(name, record, sources) for record in topic["rules"]]

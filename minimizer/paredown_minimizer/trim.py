@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.resources
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from paredown_minimizer.data import read_data
 from paredown_minimizer.facts import FACTS, Facts
 from paredown_minimizer.globs import compile_pattern, fill, placeholders
 from paredown_schemas.plan import Granularity
@@ -86,11 +86,7 @@ def trimmed_as(path: str, kinds: Iterable[str]) -> str | None:
 @functools.cache
 def load_kinds() -> tuple[Kind, ...]:
     """Read trim.yaml."""
-    import yaml  # noqa: PLC0415 - late, as the rules'
-
-    text = (importlib.resources.files("paredown_minimizer") / "trim.yaml").read_text("utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(_kind(record) for record in yaml.load(text, Loader=loader))  # noqa: S506 - is safe
+    return tuple(_kind(record) for record in read_data("trim.yaml"))
 
 
 def _kind(record: Mapping[str, list[str]]) -> Kind:

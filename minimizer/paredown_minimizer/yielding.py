@@ -10,9 +10,7 @@ from paredown_minimizer.policy import Policy, UnlessUsed
 from paredown_minimizer.surface.members import members
 from paredown_schemas import plan
 from paredown_schemas.plan import Evidence, GaveWay
-from paredown_schemas.trace import Run
-
-_STARTED = ("exec", "script")
+from paredown_schemas.trace import STARTED, Run
 
 
 class Yielding:
@@ -68,7 +66,7 @@ def proofs(
     """Return for each kind what of it goes and stays, and what the runs started."""
     if not policy.unless_used:  # nobody asks, and many runs are long to look through
         return ()
-    started = [file.path for run in runs for file in run.files() if file.how in _STARTED]
+    started = [file.path for run in runs for file in run.files() if file.how in STARTED]
     records = (_proof(entry, tree, started, len(runs), kept) for entry in policy.unless_used)
     return tuple(sorted(records))
 

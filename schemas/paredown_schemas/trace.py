@@ -61,6 +61,8 @@ How = Literal[
     "write",
     "directory",  # a directory, opened
 ]
+# What somebody started: its interpreter, loader and libraries only follow.
+STARTED: frozenset[How] = frozenset({"exec", "script"})
 Kind = Literal["file", "directory", "other"]
 SessionKind = Literal["container", "injected", "command"]
 Verdict = Literal["complete", "partial"]

@@ -243,6 +243,13 @@ def parent(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
+def parents(path: str) -> Iterator[str]:
+    """Yield the directories above ``path``, the nearest first, the root last."""
+    while path != "/":
+        path = parent(path)
+        yield path
+
+
 def join(directory: str, name: str) -> str:
     """Return ``name`` below ``directory``."""
     return directory + name if directory == "/" else f"{directory}/{name}"

@@ -16,7 +16,7 @@ from paredown_minimizer.image.model import Tree, parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.planrecords import Settled
 from paredown_schemas.plan import Action, Evidence, Level, Risk, RiskReason
-from paredown_schemas.trace import Run
+from paredown_schemas.trace import STARTED, Run
 
 # A directory that more packages than this list says nothing about any of them.
 SHARED = 3
@@ -28,7 +28,6 @@ COMMON = re.compile(
     r"|/usr/local|/usr/share/(doc|info|locale|man|misc)"
     r"|/var/(cache|lib|local|lock|log|mail|opt|run|spool|tmp)"
 )
-_STARTED = frozenset({"exec", "script"})
 # Fewer paths than this are spoken of one by one.
 _FEW = 4
 # A package that so many records speak of is spoken of as a whole: nobody reads more.
@@ -99,7 +98,7 @@ class Situation:
     def started(self) -> frozenset[str]:
         """Return the packages of which a run started a program."""
         owners = self.inventory.owners
-        programs = (p for p, e in self.evidence.items() if not _STARTED.isdisjoint(e.how))
+        programs = (p for p, e in self.evidence.items() if not STARTED.isdisjoint(e.how))
         return frozenset(key for path in programs for key in owners.get(path, ()))
 
     @functools.cached_property

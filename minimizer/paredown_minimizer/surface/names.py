@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.resources
 import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+
+from paredown_minimizer.data import read_data
 
 # gcc-12, python3.11, perl5.36.0, bash5
 _VERSION = re.compile(r"-?[0-9]+(\.[0-9]+)*$")
@@ -43,8 +43,8 @@ class Names:
 @functools.cache
 def load_names() -> Names:
     """Read the data files."""
-    programs = read_data("programs.yaml")
-    land = read_data("living-off-the-land.yaml")["programs"]
+    programs = read_data("surface", "programs.yaml")
+    land = read_data("surface", "living-off-the-land.yaml")["programs"]
     return Names(
         kinds={kind: frozenset(names) for kind, names in programs["kinds"].items()},
         uses={name: tuple(uses) for name, uses in land.items()},
@@ -52,13 +52,3 @@ def load_names() -> Names:
         variants=frozenset(programs["variants"]),
         no_programs=tuple(programs["no_programs"]),
     )
-
-
-def read_data(name: str) -> Any:
-    """Return what a YAML file of this directory holds."""
-    import yaml  # noqa: PLC0415
-
-    # libyaml's parser is some ten times faster, and not in every build of PyYAML.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = (importlib.resources.files("paredown_minimizer") / "surface" / name).read_text("utf-8")
-    return yaml.load(text, Loader=loader)  # noqa: S506 - a safe one

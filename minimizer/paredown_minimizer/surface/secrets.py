@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from paredown_minimizer.contents import Contents
+from paredown_minimizer.data import read_data
 from paredown_minimizer.image.model import Image
 from paredown_minimizer.packages.base import Inventory
-from paredown_minimizer.surface.names import read_data
 
 # Longer files are data, and all together are bounded too: an image may hold millions.
 _FILE_LIMIT = 1 << 20
@@ -171,7 +171,7 @@ def _tokens() -> tuple[_Rule, ...]:
 
 @functools.cache
 def _rules() -> _Rules:
-    data = read_data("secrets.yaml")
+    data = read_data("surface", "secrets.yaml")
     return _Rules(
         private_keys=_content(data["private_keys"]),
         tokens=_content(data["tokens"]),
