@@ -17,6 +17,7 @@ from paredown_minimizer.image.model import Image
 from paredown_minimizer.leftout import leave_out
 from paredown_minimizer.loader import Loader
 from paredown_minimizer.needed import find_needs, find_unrecorded
+from paredown_minimizer.osrelease import distribution
 from paredown_minimizer.packages.base import PackageManager
 from paredown_minimizer.packages.combined import NO_PACKAGES
 from paredown_minimizer.pins import apply_pins, pin_records, refusal
@@ -153,4 +154,5 @@ def _plan(
         exposed=exposed,
         needs=needs,
         unrecorded=find_unrecorded(runs),
+        distribution=distribution(contents),
     )

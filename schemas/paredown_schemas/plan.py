@@ -11,15 +11,11 @@ import dataclasses
 import datetime as dt
 import functools
 import hashlib
-import importlib.resources
-import json
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from paredown_schemas.errors import DamagedInputError, ParedownError
-from paredown_schemas.names import escape_name, unescape_name
+from paredown_schemas.documents import dump_document, load_document, read_document
 
 FORMAT = "paredown-plan"
 VERSION = 1
@@ -142,6 +138,8 @@ class PackageDecision:
     granularity_reason: str | None = None
     risk: Level | None = None  # of what of it goes
     trimmed: tuple[Trimmed, ...] = ()  # at granularity "trim"
+    source: str | None = None  # the source package's name, where it is another
+    source_version: str | None = None  # where it is another than the package's
 
     @property
     def key(self) -> str:
@@ -423,6 +421,15 @@ class Totals:
     bytes: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Distribution:
+    """What the image says that it is (os-release, freedesktop.org): ``debian``, ``12``."""
+
+    id: str
+    version_id: str | None = None
+    name: str | None = None  # PRETTY_NAME
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """A whole plan; every tuple is sorted, the traces by their start."""
@@ -456,7 +463,7 @@ class Plan:
     exposed: tuple[Exposed, ...] = ()
     needs: tuple[Need, ...] = ()
     unrecorded: tuple[Unrecorded, ...] = ()
-
+    distribution: Distribution | None = None
     rebase: Rebase | None = None
     moved: tuple[Moved, ...] = ()
 
@@ -468,15 +475,7 @@ class Plan:
 
 def dump_plan(plan: Plan) -> str:
     """Return the JSON text of ``plan``: one record a line, the same bytes for the same plan."""
-    lines = [f'"format": "{FORMAT}"', f'"version": {VERSION}']
-    for field in dataclasses.fields(plan):
-        value = getattr(plan, field.name)
-        if isinstance(value, tuple):
-            records = ",\n".join("    " + _one_line(to_json(record)) for record in value)
-            lines.append(f'"{field.name}": [\n{records}\n  ]' if value else f'"{field.name}": []')
-        else:
-            lines.append(f'"{field.name}": {_one_line(to_json(value))}')
-    return "{\n  " + ",\n  ".join(lines) + "\n}\n"
+    return dump_document(plan, FORMAT, VERSION)
 
 
 def load_plan(text: str, name: str) -> Plan:
@@ -485,104 +484,9 @@ def load_plan(text: str, name: str) -> Plan:
     Raises:
         DamagedInputError: not JSON, not a plan, or of another version; with the JSON path.
     """
-    try:
-        data = json.loads(
-            text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number
-        )
-    except (ValueError, RecursionError) as error:
-        raise DamagedInputError(f"cannot read plan {name}: not JSON: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DamagedInputError(f"cannot read plan {name}: not a Paredown plan")
-    if data.get("version") != VERSION:
-        raise DamagedInputError(
-            f"cannot read plan {name}: version {data.get('version')!r}, "
-            f"this Paredown reads {VERSION}"
-        )
-    _validate(data, name)
-    fields = {key: value for key, value in data.items() if key not in ("format", "version")}
-    plan: Plan = _from_json(Plan, fields)
-    return plan
+    return load_document(Plan, text, f"plan {name}", FORMAT, VERSION)
 
 
 def read_plan(path: Path) -> Plan:
     """Read the plan file at ``path``; raises as ``load_plan`` does, ParedownError if unreadable."""
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise DamagedInputError(f"cannot read plan {path}: not UTF-8") from error
-    except OSError as error:
-        raise ParedownError(f"cannot read plan {path}: {error.strerror}") from error
-    return load_plan(text, str(path))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        # A reviewer may read the first, and a parser take the last.
-        raise ValueError(f"a key twice in {{{', '.join(escape_name(key) for key, _ in pairs)}}}")
-    return unique
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no whole number")
-
-
-def _one_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
-
-
-def to_json(value: Any) -> Any:
-    """Names are escaped; what is absent or empty is left out of records."""
-    if dataclasses.is_dataclass(value):
-        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: to_json(item) for name, item in pairs if item not in (None, ())}
-    if isinstance(value, tuple):
-        return [to_json(item) for item in value]
-    return escape_name(value) if isinstance(value, str) else value
-
-
-@functools.cache
-def _validator() -> Callable[[Any], Any]:
-    # Compiled and imported late: jsonschema takes 1.8 s for 7,000 records.
-    import fastjsonschema  # noqa: PLC0415
-
-    schema = importlib.resources.files("paredown_schemas") / "plan-1.schema.json"
-    validate: Callable[[Any], Any] = fastjsonschema.compile(json.loads(schema.read_text("utf-8")))
-    return validate
-
-
-def _validate(data: Any, name: str) -> None:
-    import fastjsonschema  # noqa: PLC0415
-
-    try:
-        _validator()(data)
-    except fastjsonschema.JsonSchemaValueException as error:
-        where = str(error.name).replace("data", "$", 1)
-        raise DamagedInputError(f"cannot read plan {name}: {where}: {error.message}") from error
-
-
-def _from_json(hint: Any, value: Any) -> Any:
-    """The schema has been checked, so only the shape is mapped here."""
-    if value is not None and type(None) in typing.get_args(hint):
-        (hint,) = (each for each in typing.get_args(hint) if each is not type(None))
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = _hints(hint)
-        return hint(
-            **{
-                name: _from_json(field, value[name]) if name in value else _absent(field)
-                for name, field in hints.items()
-            }
-        )
-    if typing.get_origin(hint) is tuple:
-        return tuple(_from_json(typing.get_args(hint)[0], item) for item in value)
-    return unescape_name(value) if isinstance(value, str) else value
-
-
-def _absent(hint: Any) -> Any:
-    """Return what ``to_json`` leaves out of a record."""
-    return () if typing.get_origin(hint) is tuple else None
-
-
-@functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    return read_document(Plan, path, "plan", FORMAT, VERSION)

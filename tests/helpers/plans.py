@@ -9,6 +9,7 @@ from paredown_schemas.identity import host_platform
 from paredown_schemas.plan import (
     CurvePoint,
     DirectoryLink,
+    Distribution,
     Evidence,
     Exposed,
     GaveWay,
@@ -178,6 +179,7 @@ def full_plan(**changes: Any) -> Plan:
             Need("port", "tcp 0.0.0.0:80", ("/usr/sbin/nginx",)),
         ),
         unrecorded=(Unrecorded("syscalls", "recorded without --also calls"),),
+        distribution=Distribution("debian", "12", "Debian GNU/Linux 12 (bookworm)"),
         removed=(
             ListedPaths(None, "/srv", ("old",)),
             ListedPaths("bash:amd64", "/usr/bin", ("bash", "rbash")),

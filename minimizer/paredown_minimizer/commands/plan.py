@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,23 +67,20 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the plan; raises ParedownError."""
     # Imported late: what --help does not wait for.
-    from paredown_minimizer import traced  # noqa: PLC0415
-    from paredown_minimizer.decide import decide  # noqa: PLC0415
-    from paredown_minimizer.image.source import open_image  # noqa: PLC0415
-    from paredown_minimizer.packages.registry import find_managers  # noqa: PLC0415
-    from paredown_minimizer.policy import Policy  # noqa: PLC0415
-    from paredown_minimizer.policyfile import read_policy  # noqa: PLC0415
-    from paredown_minimizer.rebase import is_of  # noqa: PLC0415
-    from paredown_minimizer.traces import read_runs  # noqa: PLC0415
-    from paredown_schemas.plan import dump_plan, read_plan  # noqa: PLC0415
+    from paredown_minimizer.planning import Inputs, make_plan  # noqa: PLC0415
+    from paredown_schemas.plan import dump_plan  # noqa: PLC0415
 
-    policy = read_policy(arguments.policy) if arguments.policy else Policy()
-    runs = read_runs(arguments.trace, accept_partial=arguments.accept_partial)
-    old = read_plan(arguments.rebase) if arguments.rebase else None
-    with contextlib.closing(open_image(arguments.source, arguments.platform)) as image:
-        traced.refuse_other_images([r for r in runs if not (old and is_of(r, old))], image)
-        managers = find_managers(image)
-        decision = decide(image, managers, runs, policy, arguments.granularity, old)
+    decision = make_plan(
+        Inputs(
+            source=arguments.source,
+            traces=arguments.trace,
+            policy=arguments.policy,
+            granularity=arguments.granularity,
+            platform=arguments.platform,
+            accept_partial=arguments.accept_partial,
+            old=arguments.rebase,
+        )
+    )
     write_output(arguments.output, dump_plan(decision.plan), force=arguments.force)
     for warning in (*decision.warnings, *_rebased(decision.plan)):
         say(f"warning: {warning}")
@@ -93,8 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"warning: the pin of {target} expired after {pin.expires}: {escape_name(pin.reason)}")
     for proof in decision.plan.unless_used:
         say(_told(proof))
-    if managers.system is None:
-        say("warning: no package manager is known here: everything counts as the application")
     _summarize(decision.plan, arguments)
     return 0
 

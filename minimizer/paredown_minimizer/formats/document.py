@@ -8,8 +8,9 @@ from paredown_minimizer.comparison import Comparison, Difference
 from paredown_minimizer.output import json_text
 from paredown_minimizer.pages.phrases import reason
 from paredown_minimizer.review import PackageReview, Review
+from paredown_schemas.documents import to_json
 from paredown_schemas.names import escape_name
-from paredown_schemas.plan import Plan, to_json
+from paredown_schemas.plan import Plan
 
 FORMAT = "paredown-diff"
 VERSION = 1

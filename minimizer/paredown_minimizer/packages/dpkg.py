@@ -94,13 +94,15 @@ class Dpkg:
 
 def _package(stanza: formats.Stanza) -> Package:
     fields = stanza.fields
+    # "Source: glibc (2.36-9)" where the versions differ.
+    source, _, version = fields.get("Source", fields["Package"]).partition(" ")
     return Package(
         name=fields["Package"],
         architecture=fields.get("Architecture", ""),
         version=fields.get("Version", ""),
         manager=Dpkg.name,
-        # "Source: glibc (2.36-9)" where the versions differ.
-        source=fields.get("Source", fields["Package"]).partition(" ")[0],
+        source=source,
+        source_version=version.strip("()") or None,
     )
 
 
