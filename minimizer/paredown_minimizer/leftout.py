@@ -14,9 +14,10 @@ from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.globs import expand, names
 from paredown_minimizer.image.model import Image, Tree
-from paredown_minimizer.policy import Place, Policy, Unused
+from paredown_minimizer.policy import Policy, Unused
 from paredown_minimizer.sessions import Sessions
 from paredown_minimizer.traced import traced_evidence
+from paredown_minimizer.yamlfile import Place
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import DirectoryLink, LeftOut, Plan

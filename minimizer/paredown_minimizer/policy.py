@@ -18,23 +18,13 @@ from paredown_minimizer.globs import expand
 from paredown_minimizer.image.model import Tree
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.rulebook import Rule
+from paredown_minimizer.yamlfile import Place
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Granularity, SurfaceKind
 
 _PACKAGE = "package:"
 _RULE = "rule:"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Where an entry stands in its file: for messages."""
-
-    line: int = 0
-    path: str = ""  # JSON path: $.pins[0]
-
-    def __str__(self) -> str:
-        return f" (line {self.line}, {self.path})" if self.line else ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from typing import Any
 
 from paredown_minimizer.output import write_output
 from paredown_minimizer.policy import Pin, Policy
-from paredown_minimizer.policyfile import parse_policy, read_text
+from paredown_minimizer.policyfile import parse_policy
+from paredown_minimizer.yamlfile import read_text
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 
