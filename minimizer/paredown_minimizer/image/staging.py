@@ -8,11 +8,12 @@ writing them), the directory that it stands in after it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,7 @@ def staged_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
     final = Path(os.path.abspath(path))
     _refuse_existing(final, force=force)
     with _clear_errors(final):
-        descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
+        descriptor, name = _staged(final, _new_file)
         try:
             with open(descriptor, "wb", closefd=False) as file:
                 yield file
@@ -57,7 +58,8 @@ def staged_directory(path: str, *, force: bool) -> Iterator[Path]:
     _refuse_existing(final, force=force)
     with _clear_errors(final):
         _refuse_mounts(final)
-        stage = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        descriptor, name = _staged(final, _new_directory)
+        stage = Path(name)
         new, old = stage / "new", stage / "old"
         try:
             new.mkdir()  # the stage keeps others out
@@ -74,7 +76,46 @@ def staged_directory(path: str, *, force: bool) -> Iterator[Path]:
             _flush_directory(final.parent)
         finally:
             # shutil.rmtree calls itself for each level, and trees may be deeper than Python.
+            try:
+                _run("remove", stage, "rm", "-rf")
+            finally:
+                os.close(descriptor)
+
+
+def _staged(final: Path, make: Callable[[str, Path], tuple[int, str]]) -> tuple[int, str]:
+    """Return a new, locked stage beside ``final``; what killed ones left of theirs goes."""
+    prefix = f".{final.name[:200]}.paredown-"
+    for name in os.listdir(final.parent):
+        if name.startswith(prefix):
+            _remove_left(final.parent / name, final)
+    while True:
+        descriptor, name = make(prefix, final.parent)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(name):
+            return descriptor, name
+        os.close(descriptor)  # somebody took it for left, before it was locked
+
+
+def _new_file(prefix: str, directory: Path) -> tuple[int, str]:
+    return tempfile.mkstemp(prefix=prefix, dir=directory)
+
+
+def _new_directory(prefix: str, directory: Path) -> tuple[int, str]:
+    name = tempfile.mkdtemp(prefix=prefix, dir=directory)
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), name
+
+
+def _remove_left(stage: Path, final: Path) -> None:
+    # Not ours, vanished, or still being written: none of it keeps anybody from writing.
+    with contextlib.suppress(OSError, ParedownError):
+        descriptor = os.open(stage, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.lexists(stage / "old") and not os.path.lexists(final):
+                (stage / "old").rename(final)  # killed between its two renames
             _run("remove", stage, "rm", "-rf")
+        finally:
+            os.close(descriptor)
 
 
 def _refuse_existing(path: Path, *, force: bool) -> None:
