@@ -9,6 +9,7 @@ from paredown_minimizer.chains import Chains, Held
 from paredown_minimizer.image.model import is_below, parent
 from paredown_minimizer.output import human_size, plural
 from paredown_minimizer.pages.phrases import says, some
+from paredown_minimizer.planpaths import PlanPaths
 from paredown_minimizer.review import PackageReview, RiskReview, review_plan
 from paredown_minimizer.risks.levels import Levels
 from paredown_minimizer.rulebook import Rule, load_rules
@@ -52,7 +53,7 @@ def _names(review: PackageReview) -> tuple[str, str, str]:
 
 
 def _path(plan: Plan, path: str) -> Iterator[str]:
-    path = _canonical(plan, path)
+    path = PlanPaths(plan).canonical(path)
     gone, owner = _find(plan.removed, path)
     if gone:
         yield from _gone_path(plan, path, owner)
@@ -111,17 +112,6 @@ def _handed(plan: Plan, path: str, owner: str | None) -> Iterator[str]:
             if parent(path) == group.directory or (group.whole and is_below(path, group.directory))
         ]
     yield from (f"  handed over by the policy: {escape_name(why)}" for why in reasons if why)
-
-
-def _canonical(plan: Plan, path: str) -> str:
-    """Return the name under which the plan has ``path``: /bin/sh is /usr/bin/sh on merged /usr."""
-    targets = {link.path: link.target for link in plan.links}
-    here = ""
-    *directories, name = path.lstrip("/").split("/")
-    for component in directories:
-        step = f"{here}/{component}"
-        here = targets.get(step, step).rstrip("/")
-    return f"{here}/{name}"
 
 
 def _find(listed: Iterable[ListedPaths], path: str) -> tuple[bool, str | None]:

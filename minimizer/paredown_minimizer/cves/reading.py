@@ -1,0 +1,117 @@
+"""JSON of others, read with its types checked: what is wrong is told with its JSON path.
+
+Reports come from scanners that read hostile images: their size is bounded, and texts are as long
+as names and paths are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from paredown_schemas.errors import DamagedInputError, ParedownError
+from paredown_schemas.names import escape_name
+
+# A report of an image of 2,000 packages, each with its list of files, has some 50 MB.
+_LIMIT = 256 << 20
+_TEXT_LIMIT = 4096  # PATH_MAX
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """A value of a JSON document, and where it stands: "cannot read scan FILE: $.matches[3]"."""
+
+    value: Any
+    what: str  # begins messages
+    path: str = "$"
+
+    def __getitem__(self, key: str) -> Node:
+        """Return a member of an object; null where it has none."""
+        if self.value is not None and not isinstance(self.value, dict):
+            raise self.error("must be an object")
+        value = None if self.value is None else self.value.get(key)
+        return Node(value, self.what, f"{self.path}.{key}")
+
+    def __iter__(self) -> Iterator[Node]:
+        """Yield the items of a list; none of null."""
+        if self.value is not None and not isinstance(self.value, list):
+            raise self.error("must be a list")
+        for number, value in enumerate(self.value or ()):
+            yield Node(value, self.what, f"{self.path}[{number}]")
+
+    def __contains__(self, key: str) -> bool:
+        """Say whether an object has a member that is not null."""
+        return isinstance(self.value, dict) and self.value.get(key) is not None
+
+    @property
+    def text(self) -> str:
+        """Return a text; an empty one for null."""
+        if self.value is not None and not isinstance(self.value, str):
+            raise self.error("must be a text")
+        if len(self.value or "") > _TEXT_LIMIT:
+            raise self.error(f"is longer than {_TEXT_LIMIT} characters")
+        # NUL stands in no name, and halves of characters, which JSON can make, in no file.
+        return (self.value or "").replace("\0", "").encode("utf-8", "replace").decode()
+
+    @property
+    def name(self) -> str:
+        """Return a text that must be there."""
+        if not self.text:
+            raise self.error("must be a text, and not empty")
+        return self.text
+
+    @property
+    def word(self) -> str:
+        """Return a text, or a whole number as one; an empty one for null and 0."""
+        if isinstance(self.value, int):
+            return str(self.value)[:_TEXT_LIMIT] if self.value else ""
+        return self.text
+
+    def texts(self) -> list[str]:
+        """Return the texts of a list that are not empty."""
+        return [item.text for item in self if item.text]
+
+    def error(self, cause: str) -> DamagedInputError:
+        """Return the error that says what is wrong here."""
+        return DamagedInputError(f"{self.what}: {escape_name(self.path)} {cause}")
+
+
+def read_bytes(path: Path, what: str, limit: int = _LIMIT) -> bytes:
+    """Return a file's bytes; ``what`` begins messages.
+
+    Raises:
+        ParedownError: it cannot be read.
+        DamagedInputError: it is longer than ``limit``.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise ParedownError(f"{what}: {error.strerror}") from error
+    if len(data) > limit:
+        raise DamagedInputError(f"{what}: longer than {limit} bytes")
+    return data
+
+
+def parse(data: bytes, what: str) -> Node:
+    """Return the root of a JSON document, an object.
+
+    Raises:
+        DamagedInputError: it is none.
+    """
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedInputError(f"{what}: not JSON: {escape_name(str(error))}") from error
+    if not isinstance(value, dict):
+        raise DamagedInputError(f"{what}: $ must be an object")
+    return Node(value, what)
+
+
+def sha256(data: bytes) -> str:
+    """Return the digest that names a file."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,106 @@
+"""Scanners' reports for tests, in the scanners' own shapes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+# Real reports and records, which are no part of the project.
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+def write(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write a JSON file and return its path."""
+    path.write_text(json.dumps(document))
+    return path
+
+
+def grype_match(
+    id_: str, name: str, version: str, type_: str = "deb", **more: Any
+) -> dict[str, Any]:
+    """Return a match; ``severity``, ``fixed``, ``related``, ``paths``, ``purl``, ``upstream``."""
+    return {
+        "vulnerability": {
+            "id": id_,
+            "severity": more.get("severity", "High"),
+            "fix": {"versions": list(more.get("fixed", ())), "state": ""},
+        },
+        "relatedVulnerabilities": [{"id": other} for other in more.get("related", ())],
+        "matchDetails": [],
+        "artifact": {
+            "id": "0123456789abcdef",
+            "name": name,
+            "version": version,
+            "type": type_,
+            "locations": [{"path": path} for path in more.get("paths", ())],
+            "purl": more.get("purl", ""),
+            "upstreams": [{"name": up} for up in more.get("upstream", ())],
+        },
+    }
+
+
+def grype(matches: Iterable[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """Return a report of Grype with database v6; ``version``, ``built`` and ``layers``."""
+    return {
+        "matches": list(matches),
+        "source": {
+            "type": "image",
+            "target": {
+                "userInput": "app:1",
+                "imageID": "sha256:" + "0" * 64,
+                "layers": [{"digest": layer} for layer in more.get("layers", ())],
+            },
+        },
+        "distro": {"name": "debian", "version": "12", "idLike": []},
+        "descriptor": {
+            "name": "grype",
+            "version": more.get("version", "0.90.0"),
+            "db": {
+                "status": {
+                    "schemaVersion": "v6.0.2",
+                    "built": more.get("built", "2025-03-01T04:08:24Z"),
+                    "valid": True,
+                }
+            },
+        },
+    }
+
+
+def trivy_vulnerability(id_: str, name: str, version: str, **more: Any) -> dict[str, Any]:
+    """Return a vulnerability; ``severity``, ``fixed``, ``purl``, ``path``."""
+    found = {
+        "VulnerabilityID": id_,
+        "PkgID": f"{name}@{version}",
+        "PkgName": name,
+        "PkgIdentifier": {"PURL": more.get("purl", "")},
+        "InstalledVersion": version,
+        "Severity": more.get("severity", "HIGH"),
+    }
+    optional = {"FixedVersion": more.get("fixed"), "PkgPath": more.get("path")}
+    return found | {key: value for key, value in optional.items() if value}
+
+
+def trivy_result(vulnerabilities: Iterable[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """Return a result, by default of Debian's packages; ``class_``, ``type_``, ``packages``."""
+    result = {
+        "Target": more.get("target", "app:1 (debian 12.0)"),
+        "Class": more.get("class_", "os-pkgs"),
+        "Type": more.get("type_", "debian"),
+        "Vulnerabilities": list(vulnerabilities),
+    }
+    return result | ({"Packages": more["packages"]} if "packages" in more else {})
+
+
+def trivy(*results: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a report of Trivy; ``layers`` and ``created``."""
+    return {
+        "SchemaVersion": 2,
+        "Trivy": {"Version": "0.60.0"},
+        "CreatedAt": more.get("created", "2025-03-01T12:00:00Z"),
+        "ArtifactName": "app:1",
+        "ArtifactType": "container_image",
+        "Metadata": {"DiffIDs": list(more.get("layers", ()))},
+        "Results": list(results),
+    }
