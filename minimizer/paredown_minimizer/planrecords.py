@@ -94,6 +94,7 @@ def _package(package: Package, settled: Settled, *, stays: bool) -> PackageDecis
         trimmed=tuple(_trimmed(package.key, settled, (p for p in files if p not in kept))),
         source=package.source if package.source != package.name else None,
         source_version=package.source_version,
+        group=package.group,
     )
 
 

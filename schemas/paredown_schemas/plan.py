@@ -140,6 +140,7 @@ class PackageDecision:
     trimmed: tuple[Trimmed, ...] = ()  # at granularity "trim"
     source: str | None = None  # the source package's name, where it is another
     source_version: str | None = None  # where it is another than the package's
+    group: str | None = None  # of a Java archive that tells Maven's groupId
 
     @property
     def key(self) -> str:

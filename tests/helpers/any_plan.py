@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from paredown_schemas.names import decode_name
-from paredown_schemas.plan import Plan
+from paredown_schemas.plan import PackageDecision, Plan
 from paredown_schemas.ranges import fold
 
 _names = st.binary(min_size=1, max_size=20).filter(lambda raw: b"\0" not in raw).map(decode_name)
@@ -49,6 +49,7 @@ def _records(cls: type) -> st.SearchStrategy[Any]:
     return st.builds(cls, **{name: _values(name, hint) for name, hint in hints.items()})
 
 
+PACKAGES = _records(PackageDecision)
 PLANS = st.builds(
     Plan,
     **{

@@ -133,6 +133,9 @@ def test_java_archives_are_files_that_name_themselves(tmp_path: Path) -> None:
         (root / "srv" / name).write_bytes(data)
     result = slim(root, ["/srv/used.jar"], handed("java"))
     found = {(package.name, package.version, package.action) for package in result.plan.packages}
+    assert {package.name: package.group for package in result.plan.packages if package.group} == {
+        "core": "org.a"
+    }
     assert found == {
         ("core", "2.17", "keep"),
         ("org.b.very.long", "3", "remove"),

@@ -26,6 +26,7 @@ class Package:
     source: str  # source package's name, the own name if it has none
     location: str | None = None  # where a language's package lies; None for the system's
     source_version: str | None = None  # the source package's, where it is another
+    group: str | None = None  # Maven's groupId
 
     @property
     def key(self) -> str:

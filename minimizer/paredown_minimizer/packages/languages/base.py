@@ -121,9 +121,11 @@ def _parse(text: str) -> Any:
     return json.loads(text.removeprefix("\ufeff"))
 
 
-def language_package(manager: str, name: str, version: str, location: str) -> Package:
+def language_package(
+    manager: str, name: str, version: str, location: str, group: str | None = None
+) -> Package:
     """Return a package of a language: it has no architecture, and is its own source."""
-    return Package(name, "", version, manager, name, location=location)
+    return Package(name, "", version, manager, name, location=location, group=group)
 
 
 def licences(paths: Iterable[str], directory: str) -> set[str]:

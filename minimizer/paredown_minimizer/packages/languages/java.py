@@ -66,13 +66,13 @@ class Java:
 def _archives(files: Files) -> Iterator[Installed]:
     for path in files.ending(*_SUFFIXES):
         if files.tree[path].type == "file":
-            name, version = _named(files, path)
-            package = base.language_package(Java.name, name, version, path)
+            name, version, group = _named(files, path)
+            package = base.language_package(Java.name, name, version, path, group)
             yield Installed(package, {path})
 
 
-def _named(files: Files, path: str) -> tuple[str, str]:
-    """Return name and version: by pom.properties, the manifest, or the file's name."""
+def _named(files: Files, path: str) -> tuple[str, str, str | None]:
+    """Return name and version, by pom.properties, the manifest, or the file's name; the group."""
     stem = posixpath.basename(path).rpartition(".")[0]
     match = _FILE_NAME.fullmatch(stem)
     by_file = (match["name"], match["version"]) if match else (stem, "")
@@ -80,10 +80,10 @@ def _named(files: Files, path: str) -> tuple[str, str]:
         with files.contents.image.open(path) as file:
             _refuse_giants(file)
             with zipfile.ZipFile(file) as archive:
-                return _by_pom(archive, by_file[0]) or _by_manifest(archive, by_file)
+                return _by_pom(archive, by_file[0]) or (*_by_manifest(archive, by_file), None)
     except _DAMAGE as error:
         files.tell(path, f"no Java archive: {error}")
-        return by_file
+        return (*by_file, None)
 
 
 def _refuse_giants(file: BinaryIO) -> None:
@@ -98,16 +98,17 @@ def _refuse_giants(file: BinaryIO) -> None:
         raise zipfile.BadZipFile(f"a central directory of more than {_DIRECTORY_LIMIT} bytes")
 
 
-def _by_pom(archive: zipfile.ZipFile, stem: str) -> tuple[str, str] | None:
+def _by_pom(archive: zipfile.ZipFile, stem: str) -> tuple[str, str, str | None] | None:
     """Return what Maven wrote. A shaded archive has one of each part: the one of its own name."""
     poms = list(filter(None, map(_POM.fullmatch, archive.namelist())))
     own = [match[0] for match in poms if match["artifact"] == stem or len(poms) == 1]
     for name in own[:1]:
         lines = (line.partition("=") for line in _text(archive, name).splitlines())
         said = {key.strip(): value.strip() for key, _, value in lines}
-        found = [base.text_of_name(said.get(key, "")) for key in ("artifactId", "version")]
-        if all(found):
-            return found[0], found[1]
+        keys = ("artifactId", "version", "groupId")
+        artifact, version, group = (base.text_of_name(said.get(key, "")) for key in keys)
+        if artifact and version:
+            return artifact, version, group or None
     return None
 
 
