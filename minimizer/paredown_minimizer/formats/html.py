@@ -42,9 +42,14 @@ class Details:
 
 def review(review: Review) -> str:
     """Return the page of a plan's review."""
+    return report(review_page(review), review)
+
+
+def report(page: Page, review: Review) -> str:
+    """Return a page about the plan of ``review``, with each package's evidence."""
     profile = review.plan.profile
     return _render(
-        review_page(review),
+        page,
         details=_details(review),
         maps=[
             (name, found)

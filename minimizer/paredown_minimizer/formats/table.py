@@ -31,6 +31,8 @@ def _lines(page: Page) -> Iterator[str]:
     yield ""
     yield from _rows(page.totals)
     for section in page.sections:
+        if not section.words:
+            continue
         yield ""
         yield section.title
         yield from _rows(section)

@@ -25,6 +25,8 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
 
 _RUNS = 5
+MAP = Section("map", "Bytes that go and stay", picture="map")
+CURVE = Section("curve", "Paths known over time", picture="curve")
 
 
 def review_page(review: Review) -> Page:
@@ -32,6 +34,8 @@ def review_page(review: Review) -> Page:
     plan = review.plan
     sections = [
         risks(review),
+        MAP,
+        CURVE,
         moved(plan),
         new_packages(plan),
         *packages(review),
@@ -51,7 +55,7 @@ def review_page(review: Review) -> Page:
     return Page(
         title=_title(plan),
         facts=[*_facts(plan), ("profile", sentence(plan)), ("risks", levels(review.risks))],
-        totals=_totals(plan),
+        totals=totals(plan),
         sections=lean(sections),
     )
 
@@ -78,7 +82,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "traces", f"and {len(plan.traces) - _RUNS:,} more"
 
 
-def _totals(plan: Plan) -> Section:
+def totals(plan: Plan) -> Section:
+    """Return how much there was, is and went: bytes, packages, files."""
     before, after = plan.before, plan.after
     sizes = human_size(before.bytes), human_size(after.bytes)
     rows = [

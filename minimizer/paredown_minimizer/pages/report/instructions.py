@@ -1,0 +1,182 @@
+"""How to run the slim image with less, start the original again, and do all of it once more."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from paredown_minimizer.material import Material
+from paredown_minimizer.pages import Column, Row, Section
+from paredown_minimizer.pages.report.summary import image_name
+from paredown_minimizer.pages.surface import needs
+from paredown_minimizer.runtime.formats import as_docker
+from paredown_minimizer.runtime.settings import find_settings
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Plan, TraceInput
+
+_LESS = (
+    "The recording bears these settings; each has its evidence above it. What could not be told is "
+    "said, and not set. They were not in force while the tests ran, unless the tests' own command "
+    "sets them: try them before you rely on them."
+)
+_DEBUG = (
+    "Keep the original: it has the shell, the tools and the packages that the slim one lacks. It "
+    "is the image with the identity that this report names; apply refuses any other."
+)
+_ENGINES = ("docker", "podman")
+
+
+def chapters(material: Material) -> Iterator[Section]:
+    """Yield the chapters."""
+    plan = material.plan
+    yield Section("less", "Run it with less", prose=(_LESS,), chapter=True)
+    yield needs(plan)
+    yield Section("options", "As docker's options, for bash", code=as_docker(find_settings(plan)))
+    yield Section("debug", "Start the unhardened original", prose=(_DEBUG,), chapter=True)
+    yield Section("start", "As it was started for the tests", code=_start(material))
+    yield _beside(material)
+    yield _layers(plan)
+    yield Section("reproduce", "Reproduce", prose=tuple(_reproduce(material)), chapter=True)
+    yield _inputs(material)
+    yield Section("commands", "Commands", code="\n".join(_commands(material)))
+
+
+def _source(material: Material) -> str:
+    """Return the original as a shell takes it, a word in capitals where nobody said."""
+    return shlex.quote(_reference(material)) if _named(material) else "ORIGINAL"
+
+
+def _named(material: Material) -> bool:
+    return bool(material.source or any(run.image and run.image.reference for run in material.runs))
+
+
+def _reference(material: Material) -> str:
+    """Return what an engine calls the original: SOURCE without its scheme."""
+    name = image_name(material)
+    scheme, _, rest = name.partition(":")
+    return rest if scheme in (*_ENGINES, "dir") else name
+
+
+def _start(material: Material) -> str:
+    verification = material.verification
+    if verification is None:
+        return ""
+    run = escape_name(verification.run)
+    if verification.target == "rootfs":
+        return (
+            f"# through an overlay, so that the directory does not change\n"
+            f"paredown-agent record --rootfs {_source(material)} -o debug.trace -- {run}"
+        )
+    return run.replace("{image}", _source(material))
+
+
+def _beside(material: Material) -> Section:
+    code = (
+        "# docker, podman: the slim container's processes, network and, in /proc/1/root, files\n"
+        "docker run --rm -it --pid container:NAME --network container:NAME "
+        f"--entrypoint sh {_source(material)}\n"
+        "# Kubernetes\n"
+        f"kubectl debug -it POD --target CONTAINER --image {_source(material)} -- sh"
+    )
+    rootfs = material.verification is not None and material.verification.target == "rootfs"
+    title = "With its tools beside the running slim one"
+    return Section("beside", title, code="" if rootfs else code)
+
+
+def _layers(plan: Plan) -> Section:
+    rows = [
+        Row((f"{number:,}", escape_name(layer.diff_id), escape_name(layer.created_by or "")))
+        for number, layer in enumerate(plan.layers, 1)
+    ]
+    columns = Column("layer", "number"), Column("diff_id", "name"), Column("made by", "name")
+    title = f"Layers that make the original: {len(rows):,}"
+    return Section("layers", title, columns, rows, headed=True, top=5)
+
+
+def _reproduce(material: Material) -> Iterator[str]:
+    yield (
+        f"The same image, traces and policy give the same plan, {material.plan.id}, byte for byte; "
+        "the same plan and image give the same slim image. These documents are made of the inputs "
+        "below alone, without a clock."
+    )
+    versions = {material.plan.paredown: "plan"}
+    if material.verification:
+        versions.setdefault(material.verification.paredown, "verification")
+    if material.cves:
+        versions.setdefault(material.cves.paredown, "CVEs")
+    told = ", ".join(f"{escape_name(version)} ({what})" for version, what in versions.items())
+    yield f"Version of Paredown: {told}."
+
+
+def _inputs(material: Material) -> Section:
+    verification, cves = material.verification, material.cves
+    files = sorted(material.files, key=lambda file: (file.role != "plan", file.role))
+    told = [
+        *((file.role, file.name, file.sha256) for file in files),
+        *(
+            ("trace of the tests", trace.run, trace.sha256)
+            for trace in (verification.traces if verification else ())
+        ),
+        *(
+            (f"scan, {scan.side}", scan.format, scan.sha256)
+            for scan in (cves.scans if cves else ())
+        ),
+    ]
+    rows = [Row(tuple(escape_name(text) for text in each)) for each in told]
+    columns = Column("what"), Column("name", "name"), Column("sha256", "name")
+    return Section("inputs", f"Inputs: {len(rows):,}", columns, rows, headed=True)
+
+
+def _commands(material: Material) -> Iterator[str]:
+    plan = material.plan
+    source = shlex.quote(image_name(material)) if _named(material) else "ORIGINAL"
+    yield f"# the original: {escape_name(plan.image)}, {escape_name(plan.platform)}"
+    yield from _recording(material)
+    yield f"paredown plan {source} {_plan_options(material)} -o plan.json"
+    yield f"#   its id: {plan.id}"
+    yield f"paredown apply plan.json {source} -o SLIM"
+    if verification := material.verification:
+        run = shlex.quote(escape_name(verification.run))
+        tests = " ".join(escape_name(t.command) for t in verification.tests if t.command)
+        soft = " --soft" if verification.mode == "soft" else ""
+        if verification.target == "rootfs":
+            how = f"--rootfs SLIM --run {run}"
+        else:
+            how = f"--image SLIM --run {run}"
+        yield f"paredown verify plan.json {how}{soft} -o verification.json -- {tests}"
+    for scan in material.cves.scans if material.cves else ():
+        tool = escape_name(scan.tool or scan.format)
+        yield f"#   scan, {scan.side}: {tool}, sha256:{escape_name(scan.sha256)}"
+    if material.cves:
+        yield "paredown cves plan.json --before BEFORE.json -o cves.json"
+    yield "paredown report plan.json -o report"
+
+
+def _recording(material: Material) -> Iterator[str]:
+    commands = {run.header.run: run.header for run in material.runs}
+    for number, trace in enumerate(material.plan.traces, 1):
+        header = commands.get(trace.run)
+        named = shlex.quote(escape_name(trace.scenario or ""))
+        scenario = f" --scenario {named}" if trace.scenario else ""
+        command = "COMMAND"
+        if header is not None:
+            command = " ".join(shlex.quote(escape_name(word)) for word in header.command)
+        yield (f"paredown-agent record -o {_trace_name(number)}{scenario} -- {command}")
+
+
+def _plan_options(material: Material) -> str:
+    plan = material.plan
+    words = [f"--trace {_trace_name(number)}" for number in range(1, len(plan.traces) + 1)]
+    words.append(f"--granularity {plan.granularity}")
+    words += ["--accept-partial"] if any(map(_is_partial, plan.traces)) else []
+    words += ["--policy policy.yaml"] if plan.pins or material.policy else []
+    words += ["--rebase OLD-PLAN"] if plan.rebase else []
+    return " ".join(words)
+
+
+def _is_partial(trace: TraceInput) -> bool:
+    return trace.verdict == "partial"
+
+
+def _trace_name(number: int) -> str:
+    return f"{number}.trace"
