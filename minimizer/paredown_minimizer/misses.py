@@ -15,6 +15,8 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import PackageDecision, Plan
 from paredown_schemas.trace import File, Run
 
+_NAMED = 3
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Miss:
@@ -81,30 +83,35 @@ def _miss(package: str | None, path: str, uses: Iterable[tuple[Run, File]]) -> M
     )
 
 
-def pins_of(plan: Plan, misses: Sequence[Miss]) -> list[Pin]:
-    """Return pins that keep what was missed: packages that stay or go as a whole, else paths."""
-    whole = {each.key: each for each in plan.packages if _is_whole(plan, each)}
+def pins_of(plan: Plan, misses: Sequence[Miss], verb: str = "used") -> list[Pin]:
+    """Return pins that keep what was missed: packages that stay or go as a whole, else paths.
+
+    ``verb`` begins their reasons.
+    """
+    whole = {each.key: each for each in plan.packages if is_whole(plan, each)}
     missed: dict[str, list[Miss]] = {}
     for miss in misses:
         package = whole.get(miss.package or "")
-        target = glob.escape(miss.path) if package is None else _target(plan, package)
+        target = glob.escape(miss.path) if package is None else package_target(plan, package)
         missed.setdefault(target, []).append(miss)
-    return [Pin("keep", target, _reason(same)) for target, same in missed.items()]
+    return [Pin("keep", target, _reason(same, verb)) for target, same in missed.items()]
 
 
-def _is_whole(plan: Plan, package: PackageDecision) -> bool:
+def is_whole(plan: Plan, package: PackageDecision) -> bool:
+    """Say whether a package stays or goes as a whole."""
     return (package.granularity or plan.granularity) == "package"
 
 
-def _target(plan: Plan, package: PackageDecision) -> str:
-    """A key holds the architecture, or the place; a name will do where it is the only one."""
+def package_target(plan: Plan, package: PackageDecision) -> str:
+    """Return what a pin calls a package: its name where it is the only one, else its key."""
     name = package.name if package.location is None else f"{package.manager}:{package.name}"
     same = [p for p in plan.packages if (p.name, p.manager) == (package.name, package.manager)]
     return f"package:{name if len(same) == 1 else package.key}"
 
 
-def _reason(misses: Sequence[Miss]) -> str:
-    scenarios = ", ".join(sorted({name for miss in misses for name in miss.scenarios}))
+def _reason(misses: Sequence[Miss], verb: str) -> str:
+    named = sorted({name for miss in misses for name in miss.scenarios})
+    scenarios = ", ".join(named[:_NAMED]) + (" and others" if named[_NAMED:] else "")
     exes = ", ".join(sorted({exe for miss in misses for exe in miss.exes})) or "an unknown program"
     others = f" and {plural(len(misses) - 1, 'other')}" if len(misses) > 1 else ""
-    return escape_name(f"used in {scenarios} by {exes}: {misses[0].path}{others}")
+    return escape_name(f"{verb} in {scenarios} by {exes}: {misses[0].path}{others}")

@@ -11,7 +11,7 @@ from paredown_minimizer import traced
 from paredown_minimizer.decide import Decision, decide
 from paredown_minimizer.image.source import open_image
 from paredown_minimizer.packages.registry import find_managers
-from paredown_minimizer.policy import Policy
+from paredown_minimizer.policy import Pin, Policy
 from paredown_minimizer.policyfile import read_policy
 from paredown_minimizer.rebase import is_of
 from paredown_minimizer.traces import read_runs
@@ -20,7 +20,11 @@ from paredown_schemas.plan import Granularity, read_plan
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What a plan is made from. ``old`` is the plan of the image that was recorded, if another."""
+    """What a plan is made from.
+
+    ``old`` is the plan of the image that was recorded, if another; ``pins`` come behind those of
+    the policy.
+    """
 
     source: str
     traces: Sequence[str]
@@ -29,6 +33,7 @@ class Inputs:
     platform: str | None = None
     accept_partial: bool = False
     old: Path | None = None
+    pins: Sequence[Pin] = ()
 
 
 def make_plan(inputs: Inputs) -> Decision:
@@ -39,6 +44,7 @@ def make_plan(inputs: Inputs) -> Decision:
         ParedownError: something cannot be read, or the policy removes what is used.
     """
     policy = read_policy(inputs.policy) if inputs.policy else Policy()
+    policy = dataclasses.replace(policy, pins=(*policy.pins, *inputs.pins))
     runs = read_runs(inputs.traces, accept_partial=inputs.accept_partial)
     old = read_plan(inputs.old) if inputs.old else None
     with contextlib.closing(open_image(inputs.source, inputs.platform)) as image:

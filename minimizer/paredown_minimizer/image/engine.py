@@ -70,6 +70,12 @@ def write_stored(
             stream_archive(image, pipe.write, reference, provenance, keep_layers=keep_layers)
 
 
+def forget_stored(engine: str, reference: str) -> None:
+    """Take the name ``reference`` from ``engine``, and the image too if it has no other."""
+    with contextlib.suppress(FileNotFoundError):
+        subprocess.run([engine, "rmi", "--", reference], capture_output=True, check=False)
+
+
 def _exists(engine: str, reference: str) -> bool:
     command = [engine, "image", "inspect", "--", reference]
     try:

@@ -1,0 +1,1 @@
+"""Repair: what tests missed on a slim image goes back, until they pass."""

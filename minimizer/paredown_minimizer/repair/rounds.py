@@ -1,0 +1,132 @@
+"""The rounds of a repair: test, pin what was missed, plan and apply again, until the tests pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from paredown_minimizer.output import human_size, plural
+from paredown_minimizer.policy import Pin
+from paredown_minimizer.repair.choosing import choose, failing, pins_for, used
+from paredown_minimizer.repair.culprits import Trials, UnexplainedError, find_culprits
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import Plan
+from paredown_schemas.verification import AddedPin, Method, Outcome, Round, Verification
+
+_NAMED = 3
+
+
+class Bench(Protocol):
+    """What a repair works with: an image, its policy, and tests."""
+
+    def plan(self, pins: Sequence[Pin]) -> Plan:
+        """Return the plan with more pins than the policy had at first; writes nothing."""
+
+    def test(self, plan: Plan) -> Verification:
+        """Apply ``plan`` where nobody else looks, and run the tests there."""
+
+    def test_original(self) -> Outcome:
+        """Run the tests on the original image."""
+
+    def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
+        """Write these pins into the policy, and the plan and its image to their places."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Where a repair ends."""
+
+    rounds: int
+    runs: int  # of the tests, in bisections
+
+
+@dataclasses.dataclass
+class Repair:
+    """A repair; ``say`` tells what is being done."""
+
+    bench: Bench
+    limits: Limits
+    say: Callable[[str], None]
+    _pins: list[Pin] = dataclasses.field(default_factory=list)
+    _rounds: list[Round] = dataclasses.field(default_factory=list)
+    _tried: int = 0
+    _why: str | None = None
+
+    def run(self, plan: Plan, soft: Callable[[Plan], Verification] | None = None) -> Verification:
+        """Test ``plan`` and repair it; return the last verification, with all rounds.
+
+        With ``soft`` the first round is that one. Whatever ends it, policy, plan and image are
+        those of the last whole round.
+        """
+        while True:
+            begun, tried = time.monotonic(), self._tried
+            if soft is not None:
+                verification = soft(plan)
+            else:
+                verification = self.bench.test(plan)
+                self.bench.settle(self._pins, plan)
+            method, pins = self._pins_for(plan, verification)
+            after = self.bench.plan([*self._pins, *pins]) if pins else plan
+            turn = Round(
+                plan=plan.id,
+                outcome=verification.outcome,
+                misses=len(verification.missing),
+                method=method,
+                runs=1 + self._tried - tried,
+                milliseconds=round(1000 * (time.monotonic() - begun)),
+                pins=tuple(AddedPin(pin.target, pin.reason) for pin in pins),
+                restored_files=after.after.files - plan.after.files,
+                restored_bytes=after.after.bytes - plan.after.bytes,
+            )
+            self._rounds.append(turn)
+            self._tell(turn)
+            if not pins and soft is None:
+                return self._ended(verification)
+            plan, soft = after, None
+            self._pins += pins
+
+    def _pins_for(self, plan: Plan, verification: Verification) -> tuple[Method | None, list[Pin]]:
+        """Return what to pin next and how it was found; nothing where nothing is to be done."""
+        day = verification.started.partition("T")[0]
+        if verification.mode == "soft":
+            pins = pins_for(plan, used(plan, verification.missing), day)
+            return ("misses" if pins else None), pins
+        if verification.outcome == "passed":
+            return None, []
+        if len(self._rounds) >= self.limits.rounds:
+            self._why = f"{plural(self.limits.rounds, 'round')} did not do (--rounds)"
+            return None, []
+        if missed := choose(plan, verification):
+            return "misses", pins_for(plan, missed, day)
+        self.say("No look-up explains what fails: trying what must go back.")
+        failed = ", ".join(sorted(failing(verification.tests))[:_NAMED]) or "the start"
+        reason = f"{escape_name(failed)} failed without it on {day}, though nothing asked for it"
+        try:
+            return "bisection", find_culprits(plan, self._trials(), reason)
+        except UnexplainedError as error:
+            self._why = str(error)
+            return None, []
+
+    def _trials(self) -> Trials:
+        def outcome(pins: Sequence[Pin]) -> Outcome:
+            self._tried += 1
+            found = self.bench.test(self.bench.plan([*self._pins, *pins])).outcome
+            self.say(f"  run {self._tried}: {plural(len(pins), 'pin')} more: {found}")
+            return found
+
+        return Trials(outcome, self.bench.test_original, self.limits.runs - self._tried)
+
+    def _tell(self, turn: Round) -> None:
+        what = f"Round {len(self._rounds)}: {turn.outcome}, {plural(turn.misses, 'path')} missed"
+        if turn.pins:
+            what += (
+                f"; {plural(len(turn.pins), 'pin')} by {turn.method}, which brings back "
+                f"{plural(turn.restored_files, 'file')}, {human_size(turn.restored_bytes)}"
+            )
+        self.say(f"{what}.")
+
+    def _ended(self, verification: Verification) -> Verification:
+        why = "; ".join(filter(None, (verification.why, self._why)))
+        return dataclasses.replace(verification, why=why or None, rounds=tuple(self._rounds))
