@@ -12,6 +12,7 @@ from packageurl import PackageURL
 
 from any_plan import PACKAGES
 from paredown_minimizer.evidence.purls import image_purl, package_purl, same_software
+from paredown_minimizer.evidence.subject import NamedImage
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Distribution, PackageDecision
 from plans import package
@@ -108,10 +109,11 @@ def test_images_are_named_by_the_end_of_their_repository() -> None:
     digest = "sha256:" + "a" * 64
     expected = f"pkg:oci/web@{digest}"
     for reference in ("web", "web:1-slim", "r.example:5000/team/Web:1", f"r.example/web@{digest}"):
-        purl = image_purl(reference, digest)
+        purl = image_purl(NamedImage(None, reference, digest))
         assert purl is not None
         assert purl.to_string().replace("%3A", ":") == expected
-    assert image_purl("", digest) is None
+    assert image_purl(NamedImage(digest=digest)) is None
+    assert image_purl(NamedImage(None, "web", "sha256:" + "A" * 64)) is None
 
 
 def test_copies_of_a_package_are_the_same_software() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from packageurl import PackageURL
 
+from paredown_minimizer.evidence.subject import NamedImage
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Distribution, PackageDecision
 
@@ -31,14 +32,15 @@ def package_purl(package: PackageDecision, distribution: Distribution | None) ->
     return None
 
 
-def image_purl(reference: str, digest: str) -> PackageURL | None:
-    """Return the Package URL of an image: ``reference`` is what it is called, ``digest`` sha256:….
+def image_purl(image: NamedImage) -> PackageURL | None:
+    """Return the Package URL of an image; None where its reference or its digest is not known.
 
     Without qualifiers, since every one that is there must be met by whoever looks for it, and
     tools do not agree on the form of ``repository_url``.
     """
-    repository = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return _purl("oci", None, repository, digest)
+    if image.sha256 is None:
+        return None
+    return _purl("oci", None, image.repository.rpartition("/")[2], f"sha256:{image.sha256}")
 
 
 def same_software(one: PackageURL, other: PackageURL) -> bool:

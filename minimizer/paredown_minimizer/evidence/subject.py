@@ -1,0 +1,62 @@
+"""What the documents are about: an image under its names, and the time of which they speak."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.plan import Plan
+from paredown_schemas.verification import Verification
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\dZ")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamedImage:
+    """An image: its identity, what its users call it, and the digest of its manifest."""
+
+    identity: str | None = None
+    reference: str | None = None  # "registry.example/shop/web:1-slim"
+    digest: str | None = None  # "sha256:…"
+
+    @property
+    def sha256(self) -> str | None:
+        """Return the digest's number."""
+        match = _DIGEST.fullmatch(self.digest or "")
+        return match[1] if match else None
+
+    @property
+    def repository(self) -> str:
+        """Return the reference without tag and digest; empty where there is none."""
+        path, slash, name = (self.reference or "").partition("@")[0].rpartition("/")
+        return path + slash + name.partition(":")[0]
+
+
+def time_of(plan: Plan, verification: Verification | None) -> str | None:
+    """Return when what the documents tell was seen: at the verification, else in the last run.
+
+    None where neither says. No clock is asked, so that the same is told in the same bytes.
+    """
+    runs = sorted(trace.started or "" for trace in plan.traces)
+    times = ([verification.started] if verification else []) + runs[::-1]
+    return next(filter(_TIME.fullmatch, times), None)
+
+
+def require_of(plan: Plan, made_of: str, what: str) -> None:
+    """Refuse what was found out about another plan, whose id ``made_of`` is.
+
+    Raises:
+        ParedownError: it is another.
+    """
+    if made_of != plan.id:
+        raise ParedownError(f"cannot tell of the plan what {what} says: it is of another plan")
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return the JSON text of a document."""
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
