@@ -28,6 +28,7 @@ COMMANDS = {
     "check": "what a trace used and a plan removes",
     "pin": "add a decision to a policy file",
     "gate": "is a plan within the policy's bounds?",
+    "cves": "CVEs before and after, by scans or OSV records",
     "report": "the documents for compliance and security reviews",
     "runtime": "with how much less the container could run",
 }

@@ -81,6 +81,9 @@ class Cves:
     scans: tuple[Scan, ...]
     counts: tuple[SeverityCount, ...]
     findings: tuple[Finding, ...]
+    # Packages, by their keys, of which something is left and that a scan of the slim image, or the
+    # slim image's own database, does not show: their CVEs would be out of sight.
+    hidden: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # as of scans by different databases
 
 

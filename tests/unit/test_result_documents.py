@@ -53,6 +53,7 @@ CVES = Cves(
     scans=(Scan("before", "grype", "4" * 64, "grype 0.79.1"),),
     counts=(SeverityCount("high", 1, 0, 1, 0, 0, 0),),
     findings=(Finding("CVE-1", "tar", "1.34", "high", "gone", "tar:amd64", ("DSA-1",)),),
+    hidden=("tar:amd64",),
     warnings=("so so",),
 )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from paredown_minimizer.cves import severity, trust
+from paredown_minimizer.cves import severity, trust, visibility
 from paredown_minimizer.cves.formats import read_scan
 from paredown_minimizer.cves.matching import Group, Packages, plain_name
+from paredown_minimizer.cves.osv import match
 from paredown_minimizer.cves.scans import Found, Report, Subject
 from paredown_schemas import __version__
-from paredown_schemas.cves import Cves, Fate, Finding, SeverityCount
+from paredown_schemas.cves import Cves, Fate, Finding, ScanFormat, SeverityCount
 from paredown_schemas.errors import UsageError
 from paredown_schemas.plan import Plan
 
@@ -24,9 +26,9 @@ class _Case:
 
     found: Found
     group: Group
-    formats: set[str]
+    formats: set[ScanFormat]
 
-    def add(self, found: Found, format_: str) -> None:
+    def add(self, found: Found, format_: ScanFormat) -> None:
         """Unite what another scan, or the same one elsewhere, says."""
         ours, theirs = self.found, found
         self.formats.add(format_)
@@ -43,11 +45,16 @@ class _Case:
 
 
 def compare(
-    plan: Plan, before: Sequence[Path], after: Sequence[Path] = (), osv: Path | None = None
+    plan: Plan,
+    before: Sequence[Path],
+    after: Sequence[Path] = (),
+    osv: Path | None = None,
+    slim: str | None = None,
 ) -> Cves:
     """Return the fate of each finding of the scans ``before`` and of the OSV records.
 
     What no scan ``after`` by the same scanner could show follows from the plan: it is projected.
+    ``slim`` is the slim image as a SOURCE: its own package database is looked at.
 
     Raises:
         UsageError: there is nothing to compare.
@@ -61,16 +68,23 @@ def compare(
     packages = Packages(plan)
     had = _cases(packages, (report for _, report in old))
     has = _cases(packages, (report for _, report in new))
+    matched = match(plan, osv) if osv else None
+    for found, package in matched.found if matched else ():
+        _add(had, found, (package,), "osv")
     scanned = {report.format for _, report in new}
     findings = sorted((*_old(packages, had, has, scanned), *_new(had, has)), key=_worst_first)
+    records = [matched.scan] if matched else []
+    sight = visibility.look(plan, packages, old, new, slim)
+    told = (*trust.warnings(plan, packages, old, new), *sight.warnings)
     return Cves(
         paredown=__version__,
         plan=plan.id,
-        projected=any(report.format not in scanned for _, report in old),
-        scans=tuple(sorted(scan for scan, _ in (*old, *new))),
+        projected=matched is not None or any(each.format not in scanned for _, each in old),
+        scans=tuple(sorted([*(scan for scan, _ in (*old, *new)), *records])),
         counts=tuple(_counts(findings)),
         findings=tuple(findings),
-        warnings=tuple(trust.warnings(plan, packages, old, new)),
+        hidden=sight.hidden,
+        warnings=(*told, *(matched.warnings if matched else ())),
     )
 
 
@@ -82,12 +96,16 @@ def _cases(packages: Packages, reports: Iterable[Report]) -> dict[Identity, _Cas
             subject = found.subject
             if subject not in groups:
                 groups[subject] = packages.meant(subject)
-            identity = _identity(found, groups[subject])
-            if identity in cases:
-                cases[identity].add(found, report.format)
-            else:
-                cases[identity] = _Case(found, groups[subject], {report.format})
+            _add(cases, found, groups[subject], report.format)
     return cases
+
+
+def _add(cases: dict[Identity, _Case], found: Found, group: Group, format_: ScanFormat) -> None:
+    identity = _identity(found, group)
+    if identity in cases:
+        cases[identity].add(found, format_)
+    else:
+        cases[identity] = _Case(found, group, {format_})
 
 
 def _identity(found: Found, group: Group) -> Identity:
@@ -103,14 +121,13 @@ def _old(
     packages: Packages,
     had: dict[Identity, _Case],
     has: dict[Identity, _Case],
-    scanned: Iterable[str],
+    scanned: AbstractSet[ScanFormat],
 ) -> Iterator[Finding]:
-    again = frozenset(scanned)
     for identity, case in had.items():
         fate: Fate = packages.fate(case.found.subject, case.group)
         if identity in has:
             fate = "stays"
-        elif fate == "stays" and case.formats & again:
+        elif fate == "stays" and case.formats & scanned:
             fate = "lost"
         yield _finding(case, fate)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from paredown_minimizer.cves.cyclonedx import CycloneDx
 from paredown_minimizer.cves.grype import Grype
+from paredown_minimizer.cves.osv_scanner import OsvScanner
 from paredown_minimizer.cves.reading import parse, read_bytes, sha256
 from paredown_minimizer.cves.scans import Reader, Report
 from paredown_minimizer.cves.trivy import Trivy
@@ -12,7 +14,7 @@ from paredown_schemas.cves import Scan, Side
 from paredown_schemas.errors import DamagedInputError
 from paredown_schemas.names import escape_name
 
-FORMATS: tuple[Reader, ...] = (Grype(), Trivy())
+FORMATS: tuple[Reader, ...] = (Grype(), Trivy(), OsvScanner(), CycloneDx())
 
 
 def read_scan(path: Path, side: Side) -> tuple[Scan, Report]:

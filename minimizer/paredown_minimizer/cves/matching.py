@@ -24,7 +24,7 @@ class Packages:
         self._by_name: dict[tuple[str, str], list[PackageDecision]] = {}
         self._by_source: dict[tuple[str, str], list[PackageDecision]] = {}
         for package in plan.packages:
-            name = plain_name(package.name, package.manager)
+            name = plain_name(called(package), package.manager)
             self._by_name.setdefault((package.manager, name), []).append(package)
             if package.source is not None:
                 self._by_source.setdefault((package.manager, package.source), []).append(package)
@@ -65,6 +65,13 @@ class Packages:
         if subject.paths and all(map(self.paths.goes, subject.paths)):
             return "file-gone" if group else "gone"
         return "stays"
+
+
+def called(package: PackageDecision) -> str:
+    """Return a package's own name: rpm's have their version in it where there are several."""
+    if package.manager == "rpm":
+        return package.name.removesuffix(f"-{package.version}")
+    return package.name
 
 
 def plain_name(name: str, manager: str) -> str:

@@ -102,7 +102,8 @@ def subject(
 ) -> Subject:
     """Return a package by what a scanner says of it; a purl says most, if it is one.
 
-    Followed: the Package URL specification, with the qualifiers ``arch`` and ``upstream``.
+    Followed: the Package URL specification, with the qualifiers ``arch``,
+    ``epoch`` and ``upstream``.
     """
     architecture = ""
     try:
@@ -118,6 +119,8 @@ def subject(
             name = f"{url.namespace}/{url.name}"
         name = name or url.name
         version = version or url.version or ""
+        epoch = qualifiers.get("epoch", "0")
+        version = version if epoch == "0" or ":" in version else f"{epoch}:{version}"
     manager = _MANAGERS.get(type_.lower(), type_)
     absolute = dict.fromkeys("/" + path.lstrip("/") for path in paths if path)
     return Subject(name, version, manager, architecture, source, tuple(absolute))

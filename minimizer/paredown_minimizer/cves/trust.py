@@ -8,7 +8,6 @@ from paredown_minimizer.cves.matching import Packages, same_version
 from paredown_minimizer.cves.scans import Report
 from paredown_minimizer.output import plural
 from paredown_schemas.cves import Scan
-from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
 
 Scans = Sequence[tuple[Scan, Report]]
@@ -62,7 +61,7 @@ def _strangers(packages: Packages, before: Scans) -> Iterator[str]:
     unknown, other = set(), set()
     for subject in subjects:
         group = packages.meant(subject)
-        name = escape_name(f"{subject.name} {subject.version}")
+        name = f"{subject.name} {subject.version}"
         if not group:
             unknown.add(name)
         elif group == packages.named(subject) and not any(
@@ -85,7 +84,7 @@ def _still_there(packages: Packages, after: Scans) -> Iterator[str]:
     subjects = {found.subject for _, report in after for found in report.found}
     subjects |= {subject for _, report in after for subject in report.packages}
     there = {
-        escape_name(f"{subject.name} {subject.version}")
+        f"{subject.name} {subject.version}"
         for subject in subjects
         if packages.fate(subject, packages.meant(subject)) == "gone"
     }
@@ -97,7 +96,7 @@ def _still_there(packages: Packages, after: Scans) -> Iterator[str]:
 
 
 def _told(what: str | None) -> str:
-    return escape_name(what) if what else "not told"
+    return what or "not told"
 
 
 def _some(names: set[str]) -> str:

@@ -1,0 +1,188 @@
+"""A directory of OSV records, matched against a plan's packages.
+
+Databases have hundreds of thousands of records, of which few name a package of the image: a record
+is parsed only where its text has one of the ecosystems and one of the names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from paredown_minimizer.cves import records, versions
+from paredown_minimizer.cves.ecosystems import Ecosystem, ecosystems
+from paredown_minimizer.cves.matching import called, plain_name
+from paredown_minimizer.cves.reading import Node, parse, read_bytes, sha256
+from paredown_minimizer.cves.scans import SYSTEM, Found, Subject, vulnerabilities
+from paredown_minimizer.output import plural
+from paredown_schemas.cves import Scan
+from paredown_schemas.errors import ParedownError
+from paredown_schemas.names import escape_name
+from paredown_schemas.plan import PackageDecision, Plan
+
+_LIMIT = 64 << 20
+_NAME = re.compile(rb'"name"\s*:\s*"([^"]+)"')
+_MODIFIED = re.compile(rb'"modified"\s*:\s*"(\d{4}-\d\d-\d\dT[0-9:.]{8,18}Z)"')
+# Packages by ecosystem and the name that records have, each with the version that they mean.
+Wanted = Mapping[tuple[Ecosystem, str], list[tuple[PackageDecision, str]]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Matched:
+    """What the records say of a plan's packages."""
+
+    scan: Scan
+    found: tuple[tuple[Found, PackageDecision], ...]
+    warnings: tuple[str, ...]
+
+
+class _Directory:
+    """The records of a directory, read one after the other and counted."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._digest = hashlib.sha256()
+        self._newest = b""
+        self._count = 0
+
+    def __iter__(self) -> Iterator[tuple[bytes, str]]:
+        """Yield the text of each, and what begins messages about it."""
+        for path in _files(self._place):
+            what = f"cannot read OSV record {escape_name(str(path))}"
+            data = read_bytes(path, what, _LIMIT)
+            name = os.fsencode(path.relative_to(self._place))
+            self._digest.update(b"%s\0%s\n" % (name, sha256(data).encode()))
+            self._newest = max([self._newest, *_MODIFIED.findall(data)])
+            self._count += 1
+            yield data, what
+
+    def scan(self) -> Scan:
+        """Return what there was, once all was read."""
+        newest = f", the newest of {self._newest.decode()}" if self._newest else ""
+        database = f"{plural(self._count, 'record')}{newest}"
+        return Scan("before", "osv", self._digest.hexdigest(), database=database)
+
+
+def match(plan: Plan, place: Path) -> Matched:
+    """Return what the records in ``place``, a directory with others in it, say of the packages.
+
+    Raises:
+        ParedownError: there is none, or one cannot be read.
+        DamagedInputError: one that names a package of the image is malformed.
+    """
+    known = ecosystems(plan)
+    wanted = _wanted(plan, known)
+    directory = _Directory(place)
+    found: list[tuple[Found, PackageDecision]] = []
+    strange: set[str] = set()
+    for data, what in directory:
+        if _may_name(data, known, wanted):
+            found += _of_record(parse(data, what), known, wanted, strange)
+    scan = directory.scan()
+    return Matched(scan, tuple(found), tuple(_warnings(plan, known, found, strange)))
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """Yield the regular files that are called so, in the order of their names."""
+
+    def refuse(error: OSError) -> None:
+        what = escape_name(str(place))
+        raise ParedownError(f"cannot read OSV records {what}: {error.strerror}") from error
+
+    for directory, below, names in os.walk(place, onerror=refuse):
+        below.sort()
+        paths = (Path(directory, name) for name in sorted(names) if name.endswith(".json"))
+        yield from (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _wanted(plan: Plan, known: list[Ecosystem]) -> Wanted:
+    wanted: dict[tuple[Ecosystem, str], list[tuple[PackageDecision, str]]] = {}
+    for ecosystem in known:
+        for package in plan.packages:
+            if package.manager == ecosystem.manager:
+                for name, version in ecosystem.names(package):
+                    named = (ecosystem, name if package.group else _plain(name, ecosystem))
+                    wanted.setdefault(named, []).append((package, version))
+    return wanted
+
+
+def _may_name(data: bytes, known: list[Ecosystem], wanted: Wanted) -> bool:
+    """Say whether a text may name a package: where JSON escapes a name, it may."""
+    inside = [each for each in known if each.name.encode() in data]
+    return bool(inside) and any(
+        "\\" in name or any(_packages(each, name, wanted) for each in inside)
+        for name in {found.decode("utf-8", "replace") for found in _NAME.findall(data)}
+    )
+
+
+def _packages(ecosystem: Ecosystem, name: str, wanted: Wanted) -> list[tuple[PackageDecision, str]]:
+    """Return those of the name, and Java archives that tell no group by their artifact alone."""
+    names = dict.fromkeys((name, _plain(name, ecosystem)))
+    return [each for named in names for each in wanted.get((ecosystem, named), ())]
+
+
+def _plain(name: str, ecosystem: Ecosystem) -> str:
+    return plain_name(name, ecosystem.manager)
+
+
+def _of_record(
+    record: Node, known: list[Ecosystem], wanted: Wanted, strange: set[str]
+) -> Iterator[tuple[Found, PackageDecision]]:
+    if "withdrawn" in record:
+        return
+    for affected in record["affected"]:
+        for package, version in _meant(affected, known, wanted):
+            try:
+                fixed = records.hit(affected, package.manager, version)
+            except versions.UnknownVersionError as error:
+                strange.add(f"{package.name}: {error}")
+                continue
+            if fixed is not None:
+                level = records.how_severe(record, affected)
+                subject = Subject(called(package), package.version, package.manager)
+                for each in vulnerabilities(records.ids(record), level, fixed, subject):
+                    yield each, package
+
+
+def _meant(
+    affected: Node, known: list[Ecosystem], wanted: Wanted
+) -> Iterator[tuple[PackageDecision, str]]:
+    of = affected["package"]["ecosystem"].text
+    for ecosystem in (each for each in known if each.covers(of)):
+        seen: set[str] = set()
+        for name in _named(affected):
+            for package, version in _packages(ecosystem, name, wanted):
+                if package.key not in seen:
+                    seen.add(package.key)
+                    yield package, version
+
+
+def _named(affected: Node) -> list[str]:
+    """Return what is affected: of SUSE's, the binary packages of the source that is named."""
+    specific = affected["ecosystem_specific"].value
+    listed = specific.get("binaries") if isinstance(specific, dict) else None
+    if isinstance(listed, list) and listed:
+        return sorted({name for each in listed if isinstance(each, dict) for name in each})
+    return [affected["package"]["name"].text]
+
+
+def _warnings(
+    plan: Plan,
+    known: list[Ecosystem],
+    found: list[tuple[Found, PackageDecision]],
+    strange: set[str],
+) -> Iterator[str]:
+    managers = {each.manager for each in known}
+    for manager in sorted({package.manager for package in plan.packages} - managers):
+        where = f" of {plan.distribution.id}" if plan.distribution else ""
+        if manager in SYSTEM:
+            yield f"no OSV ecosystem is known for the packages of {manager}{where}"
+    if strange:
+        shown = ", ".join(sorted(strange)[:3])
+        yield f"{plural(len(strange), 'version')} that cannot be compared: {shown}"
+    if any(package.manager == "java" and package.group is None for _, package in found):
+        yield "Java archives that tell no group are matched with OSV records by their names alone"

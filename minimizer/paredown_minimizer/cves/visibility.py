@@ -1,0 +1,82 @@
+"""Whether every package of which something is left can still be seen, with or without a CVE.
+
+A scan that lists the packages that it found is one witness, where it was made of both images; the
+slim image's own package database, as this program reads it, is another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from paredown_minimizer.cves.matching import Packages
+from paredown_minimizer.cves.scans import SYSTEM, Report
+from paredown_minimizer.image.source import open_image
+from paredown_minimizer.output import plural
+from paredown_minimizer.packages.registry import find_managers
+from paredown_schemas.cves import Scan
+from paredown_schemas.plan import PackageDecision, Plan
+
+_SHOWN = 3
+Scans = Sequence[tuple[Scan, Report]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sight:
+    """What is not seen any more, by key, and what was found beside."""
+
+    hidden: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def look(plan: Plan, packages: Packages, before: Scans, after: Scans, slim: str | None) -> Sight:
+    """Return which packages of which something is left the slim image does not show.
+
+    Raises:
+        ParedownError: ``slim`` cannot be read.
+    """
+    left = [package for package in plan.packages if package.action != "remove"]
+    hidden: set[str] = set()
+    warnings: list[str] = []
+    listed = {report.format: report for _, report in before}
+    for scan, report in after:
+        old = listed.get(report.format)
+        if report.packages:
+            seen = _keys(packages, report)
+            expected = _keys(packages, old) if old and old.packages else _system(left)
+            missing = {package.key for package in left if package.key in expected - seen}
+            warnings += _told(missing, f"the {scan.format} scan of the slim image does not show")
+            hidden |= missing
+        elif old and old.packages:
+            warnings.append(f"the {scan.format} scan of the slim image lists no packages")
+    if slim is not None:
+        missing, extra = _declared(plan, left, slim)
+        warnings += _told(missing, "the slim image's package database does not have")
+        warnings += _told(extra, "the slim image's package database has, and the plan removes,")
+        hidden |= missing
+    return Sight(tuple(sorted(hidden)), tuple(warnings))
+
+
+def _keys(packages: Packages, report: Report) -> set[str]:
+    return {package.key for subject in report.packages for package in packages.meant(subject)}
+
+
+def _system(left: Iterable[PackageDecision]) -> set[str]:
+    return {package.key for package in left if package.manager in SYSTEM}
+
+
+def _declared(plan: Plan, left: Iterable[PackageDecision], slim: str) -> tuple[set[str], set[str]]:
+    """Return which keys the slim image lacks, and which it has beside the plan's."""
+    with contextlib.closing(open_image(slim, plan.platform)) as image:
+        found = set(find_managers(image).read(image).packages)
+    expected = {package.key for package in left}
+    return expected - found, found - expected
+
+
+def _told(keys: AbstractSet[str], what: str) -> Iterator[str]:
+    if keys:
+        names = sorted(keys)
+        rest = [f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
+        yield f"{what} {plural(len(keys), 'package')}: {', '.join([*names[:_SHOWN], *rest])}"
