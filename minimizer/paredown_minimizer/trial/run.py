@@ -87,14 +87,15 @@ class _Course:
     def _never_ready(self, started: Started) -> str | None:
         deadline = time.monotonic() + self._suite.ready_seconds
         said = self._recording.space / "ready.log"
+        words = ""
         while True:
             if started.status() is not None:
                 return self._ended(started, "before it was ready")
             left = deadline - time.monotonic()
             if started.runs() and self._answers(started, said, left):
                 return None
+            words = last_line(said) or words  # the last one is killed, often before it says any
             if left <= 0:
-                words = last_line(said)
                 says = f": the ready command says: {escape_name(words)}" if words else ""
                 return f"the container was not ready after {self._suite.ready_seconds} s{says}"
             time.sleep(_TURN)
