@@ -79,13 +79,25 @@ def counted(plan: Plan, run: Run) -> Iterator[File]:
 
     Where the trace cannot bear that a use is left out, it counts.
     """
-    entries = [Unused(e.session, e.exe, e.scenario, e.reason) for e in plan.left_out]
-    named = [Named(entry, _behind_links(entry.exe or "", plan.links)) for entry in entries]
-    kinds = run.sessions()
+    named, kinds = _named_by(plan), run.sessions()
     for file in run.files():
         kind = kinds[file.session].kind if file.session in kinds else "container"
         if not (_bears(run, kind) and any(each.match(file, kind, run) for each in named)):
             yield file
+
+
+def counted_lookups(plan: Plan, run: Run) -> Iterator[Lookup]:
+    """Yield the look-ups of ``run`` that count; any trace bears that they are left out."""
+    named, kinds = _named_by(plan), run.sessions()
+    for lookup in (record for record in run.records if isinstance(record, Lookup)):
+        kind = kinds[lookup.session].kind if lookup.session in kinds else "container"
+        if not any(each.is_by(lookup.exe, kind, run) for each in named):
+            yield lookup
+
+
+def _named_by(plan: Plan) -> list[Named]:
+    entries = [Unused(e.session, e.exe, e.scenario, e.reason) for e in plan.left_out]
+    return [Named(entry, _behind_links(entry.exe or "", plan.links)) for entry in entries]
 
 
 def _behind_links(pattern: str, links: Sequence[DirectoryLink]) -> set[str]:

@@ -44,32 +44,47 @@ def refuse_other_image(plan: Plan, runs: Sequence[Run]) -> None:
                 )
 
 
+class Removed:
+    """What a plan removes, and what of it a use means."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Look at ``plan``."""
+        self.packages = {path: record.package for record in plan.removed for path in record.paths()}
+        self._catalogue = {path for record in plan.catalogue for path in record.paths()}
+
+    def __contains__(self, path: str) -> bool:
+        """Say whether ``path`` goes, and is missed by whoever asks for it."""
+        return path in self.packages and path not in self._catalogue
+
+    def meant(self, file: File) -> list[str]:
+        """Return the paths that go and that a use is of.
+
+        A truncated path means every path that goes and ends so; one that a run made, the directory
+        that it was made in.
+        """
+        if not file.truncated:
+            # What the image has below a directory that goes is among the paths itself.
+            path = file.path
+            while path != "/" and path not in self.packages:
+                path = parent(path)
+            return [path] if path in self else []
+        ending = "/" + file.path.lstrip("/")
+        return [path for path in self.packages if path.endswith(ending) and path in self]
+
+
 def find_misses(plan: Plan, runs: Sequence[Run]) -> list[Miss]:
     """Return what the runs used of what ``plan`` removes, by package and path.
 
-    A truncated path means every path that goes and ends so; one that a run made, the directory that
-    it was made in. What the plan left out of its own traces is left out here, too.
+    What the plan left out of its own traces is left out here, too.
     """
-    gone = {path: record.package for record in plan.removed for path in record.paths()}
-    catalogue = {path for record in plan.catalogue for path in record.paths()}
+    removed = Removed(plan)
     uses: dict[str, list[tuple[Run, File]]] = {}
     for run in runs:
         for file in counted(plan, run):
-            for path in set(_meant(file, gone)) - catalogue:
+            for path in removed.meant(file):
                 uses.setdefault(path, []).append((run, file))
-    misses = [_miss(gone[path], path, uses[path]) for path in uses]
+    misses = [_miss(removed.packages[path], path, uses[path]) for path in uses]
     return sorted(misses, key=lambda miss: (miss.package or "", miss.path))
-
-
-def _meant(file: File, gone: dict[str, str | None]) -> list[str]:
-    if not file.truncated:
-        # What the image has below a directory that goes is in ``gone`` itself.
-        path = file.path
-        while path != "/" and path not in gone:
-            path = parent(path)
-        return [path] if path in gone else []
-    ending = "/" + file.path.lstrip("/")
-    return [path for path in gone if path.endswith(ending)]
 
 
 def _miss(package: str | None, path: str, uses: Iterable[tuple[Run, File]]) -> Miss:

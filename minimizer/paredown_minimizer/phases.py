@@ -7,6 +7,8 @@ import dataclasses
 
 from paredown_schemas.trace import File, Mark, Run
 
+STOP = "stop"  # the mark that a trial puts behind its last test
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Phase:
@@ -19,9 +21,7 @@ class Phase:
 
 def phases(run: Run) -> list[Phase]:
     """Return the phases in the order of time; none where nobody marked any."""
-    marks = sorted(
-        (record for record in run.records if isinstance(record, Mark)), key=lambda mark: mark.time
-    )
+    marks = marks_of(run)
     if not marks:
         return []
     times = [mark.time for mark in marks]
@@ -30,6 +30,27 @@ def phases(run: Run) -> list[Phase]:
         found[bisect.bisect_right(times, time)].add(path)
     begins = [(None, 0), *((mark.name, mark.time) for mark in marks)]
     return [Phase(*begin, frozenset(paths)) for begin, paths in zip(begins, found, strict=True)]
+
+
+def marks_of(run: Run) -> list[Mark]:
+    """Return the marks in the order of time."""
+    marks = (record for record in run.records if isinstance(record, Mark))
+    return sorted(marks, key=lambda mark: mark.time)
+
+
+class Marks:
+    """Which test of a trial ran when."""
+
+    def __init__(self, run: Run) -> None:
+        """Look at the marks of ``run``."""
+        self._marks = marks_of(run)
+        self._times = [mark.time for mark in self._marks]
+
+    def test(self, time: int) -> str | None:
+        """Return the test that ran at ``time``, ns since the run's start; None before and after."""
+        number = bisect.bisect_right(self._times, time)
+        name = self._marks[number - 1].name if number else STOP
+        return None if name == STOP else name
 
 
 def shown_path(file: File) -> str:

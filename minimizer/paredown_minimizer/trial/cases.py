@@ -6,38 +6,16 @@ that PAREDOWN_RESULTS names; NAME is that of its mark.
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from paredown_minimizer.phases import STOP, marks_of
 from paredown_schemas.names import decode_name
 from paredown_schemas.trace import Mark, Run
 from paredown_schemas.verification import Case, Outcome
 
-STOPPING = "stop"  # the mark behind the last test
 _OUTCOMES: dict[str, Outcome] = {"passed": "passed", "failed": "failed"}
-
-
-class Phases:
-    """Which test ran when; times are ns since the run's start."""
-
-    def __init__(self, run: Run) -> None:
-        """Look at the marks of ``run``."""
-        self._marks = marks_of(run)
-        self._times = [mark.time for mark in self._marks]
-
-    def at(self, time: int) -> str | None:
-        """Return the name of the test that ran; None before the first and behind the last."""
-        number = bisect.bisect_right(self._times, time)
-        name = self._marks[number - 1].name if number else STOPPING
-        return None if name == STOPPING else name
-
-
-def marks_of(run: Run) -> list[Mark]:
-    """Return the marks in the order of time."""
-    marks = (record for record in run.records if isinstance(record, Mark))
-    return sorted(marks, key=lambda mark: mark.time)
 
 
 def with_phases(cases: Sequence[Case], run: Run | None, results: Path) -> tuple[Case, ...]:
@@ -56,7 +34,7 @@ def with_phases(cases: Sequence[Case], run: Run | None, results: Path) -> tuple[
         found += [
             Case(mark.name, outcomes.get(mark.name), milliseconds=_milliseconds(mark.time, until))
             for mark, until in itertools.zip_longest(phases, ends)
-            if mark.name != STOPPING
+            if mark.name != STOP
         ]
     return tuple(found)
 

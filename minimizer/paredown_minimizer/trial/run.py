@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from paredown_minimizer.phases import STOP
 from paredown_minimizer.trial.agent import NotStartedError, Recording
-from paredown_minimizer.trial.cases import STOPPING, with_phases
+from paredown_minimizer.trial.cases import with_phases
 from paredown_minimizer.trial.model import Launch, Suite, TestCommand, Trial
 from paredown_minimizer.trial.processes import (
     agent_program,
@@ -117,7 +118,7 @@ class _Course:
             if why := self._run_test(test, started):
                 reasons.append(why)
         with contextlib.suppress(Exception):
-            started.mark(STOPPING)
+            started.mark(STOP)
         if reasons and started.status() is not None:
             reasons.append(self._ended(started, "meanwhile"))
         return self._outcome(reasons)
