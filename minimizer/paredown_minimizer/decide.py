@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 
 import paredown_schemas
 from paredown_minimizer import planrecords, roots, traced, unowned
+from paredown_minimizer.beforehand import find_beforehand
 from paredown_minimizer.closure import BlockedError, Closure, Reach
 from paredown_minimizer.contents import Contents
 from paredown_minimizer.facts import Facts
@@ -152,6 +153,7 @@ def _plan(
         sessions=sessions.all,
         surface=surface,
         exposed=exposed,
+        beforehand=find_beforehand(settled, packages),
         needs=needs,
         unrecorded=find_unrecorded(runs),
         distribution=distribution(contents),

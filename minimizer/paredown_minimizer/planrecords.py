@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.closure import Closure, Reach
@@ -94,8 +95,17 @@ def _package(package: Package, settled: Settled, *, stays: bool) -> PackageDecis
         trimmed=tuple(_trimmed(package.key, settled, (p for p in files if p not in kept))),
         source=package.source if package.source != package.name else None,
         source_version=package.source_version,
+        layer=_layer(settled.image, files),
         group=package.group,
     )
+
+
+def _layer(image: Image, files: Sequence[str]) -> int | None:
+    """Return the layer that brought most of ``files``, of equals the oldest."""
+    if not image.layers or not files:
+        return None
+    counts = collections.Counter(image.layer_of(path) for path in files)
+    return min(counts, key=lambda layer: (-counts[layer], layer))
 
 
 def _trimmed(package: str, settled: Settled, removed: Iterable[str]) -> list[Trimmed]:

@@ -62,6 +62,11 @@ SurfaceKind = Literal[
     "library",  # shared objects
     "secret",  # by its name it looks like one
 ]
+Way = Literal[
+    "slim-base",  # a slim variant of the distribution's own base image
+    "multi-stage",  # a build in stages, of which the last has no tools to build with
+    "both",
+]
 NeedKind = Literal[
     "user",
     "port",
@@ -140,6 +145,7 @@ class PackageDecision:
     trimmed: tuple[Trimmed, ...] = ()  # at granularity "trim"
     source: str | None = None  # the source package's name, where it is another
     source_version: str | None = None  # where it is another than the package's
+    layer: int | None = None  # index into the plan's layers: of the one that brought most of it
     group: str | None = None  # of a Java archive that tells Maven's groupId
 
     @property
@@ -232,6 +238,21 @@ class SurfaceCount:
     kind: SurfaceKind
     before: int
     after: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Beforehand:
+    """What another way to build the image would have left out; ``gone_`` is what of it goes here.
+
+    Paths that are not directories; ``packages`` are whole ones.
+    """
+
+    way: Way
+    packages: int
+    files: int
+    bytes: int
+    gone_files: int
+    gone_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -462,6 +483,7 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     surface: tuple[SurfaceCount, ...] = ()
     exposed: tuple[Exposed, ...] = ()
+    beforehand: tuple[Beforehand, ...] = ()
     needs: tuple[Need, ...] = ()
     unrecorded: tuple[Unrecorded, ...] = ()
     distribution: Distribution | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from paredown_schemas.identity import host_platform
 from paredown_schemas.plan import (
+    Beforehand,
     CurvePoint,
     DirectoryLink,
     Distribution,
@@ -132,8 +133,8 @@ def full_plan(**changes: Any) -> Plan:
         packages=(
             dataclasses.replace(package("bash", "remove", 0, 2, 7_163_904), risk="low"),
             risky,
-            package("libc6", "keep", 12, 12, 12_900_000),
-            package("nginx", "keep", 2, 2, 1_300_000),
+            dataclasses.replace(package("libc6", "keep", 12, 12, 12_900_000), layer=0),
+            dataclasses.replace(package("nginx", "keep", 2, 2, 1_300_000), layer=1),
             package("odd\x1b[31m", "remove", 0, 1, 999),
             dataclasses.replace(package("tzdata", "trim", 1, 10, 3_000_000), granularity="trim"),
         ),
@@ -179,6 +180,11 @@ def full_plan(**changes: Any) -> Plan:
             Need("port", "tcp 0.0.0.0:80", ("/usr/sbin/nginx",)),
         ),
         unrecorded=(Unrecorded("syscalls", "recorded without --also calls"),),
+        beforehand=(
+            Beforehand("slim-base", 0, 60, 40_000_000, 50, 30_000_000),
+            Beforehand("multi-stage", 1, 30, 20_000_000, 30, 20_000_000),
+            Beforehand("both", 1, 80, 58_000_000, 70, 48_000_000),
+        ),
         distribution=Distribution("debian", "12", "Debian GNU/Linux 12 (bookworm)"),
         removed=(
             ListedPaths(None, "/srv", ("old",)),

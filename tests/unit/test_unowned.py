@@ -66,6 +66,11 @@ def test_a_group_is_the_topmost_directory_of_one_layer(tmp_path: Path) -> None:
     )
 
 
+def test_a_package_is_of_the_layer_that_brought_most_of_it(tmp_path: Path) -> None:
+    (app,) = _decided(tmp_path).plan.packages
+    assert app.layer == 0
+
+
 def test_history_is_short_and_without_what_builds_were_told(tmp_path: Path) -> None:
     first, second, third = (layer.created_by or "" for layer in _decided(tmp_path).plan.layers)
     assert first == "/bin/sh -c #(nop) ADD file:0 in /"

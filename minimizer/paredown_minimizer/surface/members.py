@@ -8,7 +8,7 @@ file is many programs, as busybox is: there the link's own name alone says which
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from paredown_minimizer.image.model import Entry, Tree, is_below, parent
 from paredown_minimizer.surface.names import Names, load_names
@@ -118,6 +118,14 @@ def _by_name(tree: Tree, kind: SurfaceKind, names: Names) -> Iterator[tuple[str,
             if form := names.known_as(name, known):
                 yield path, ", ".join(names.uses[form]) if kind == LAND else None
                 break
+
+
+def programs(tree: Tree) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the paths that are programs, each with the names that it is one under."""
+    names = load_names()
+    for path, entry in tree.items():
+        if found := list(_names_of(tree, path, entry, names)):
+            yield path, found
 
 
 def _names_of(tree: Tree, path: str, entry: Entry, names: Names) -> Iterator[str]:

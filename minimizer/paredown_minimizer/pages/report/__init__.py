@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from paredown_minimizer.material import Material
 from paredown_minimizer.pages import Page, lean
-from paredown_minimizer.pages.report import cves, decisions, instructions, method, tests
+from paredown_minimizer.pages.report import beforehand, cves, decisions, instructions, method, tests
 from paredown_minimizer.pages.report.summary import answers, title, totals
 from paredown_minimizer.review import Review
 
@@ -20,6 +20,8 @@ def report_page(material: Material, review: Review) -> Page:
         *tests.chapters(material),
         *cves.chapters(material),
         *decisions.chapters(material, review),
+        *instructions.less(material),
+        *beforehand.chapters(material),
         *instructions.chapters(material),
     ]
     return Page(

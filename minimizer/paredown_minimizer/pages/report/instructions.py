@@ -26,12 +26,17 @@ _DEBUG = (
 _ENGINES = ("docker", "podman")
 
 
-def chapters(material: Material) -> Iterator[Section]:
-    """Yield the chapters."""
+def less(material: Material) -> Iterator[Section]:
+    """Yield the chapter about running it with less."""
     plan = material.plan
     yield Section("less", "Run it with less", prose=(_LESS,), chapter=True)
     yield needs(plan)
     yield Section("options", "As docker's options, for bash", code=as_docker(find_settings(plan)))
+
+
+def chapters(material: Material) -> Iterator[Section]:
+    """Yield how to start the original again, and how to do all of it once more."""
+    plan = material.plan
     yield Section("debug", "Start the unhardened original", prose=(_DEBUG,), chapter=True)
     yield Section("start", "As it was started for the tests", code=_start(material))
     yield _beside(material)
