@@ -104,3 +104,32 @@ def trivy(*results: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         "Metadata": {"DiffIDs": list(more.get("layers", ()))},
         "Results": list(results),
     }
+
+
+def osv_scanner(*packages: Mapping[str, Any], path: str = "/var/lib/dpkg/status") -> dict[str, Any]:
+    """Return a report of OSV-Scanner on one source of packages."""
+    return {
+        "results": [{"source": {"path": path, "type": "os"}, "packages": list(packages)}],
+        "experimental_config": {"licenses": {"summary": False, "allowlist": None}},
+        "image_metadata": {
+            "os": "Debian GNU/Linux 12 (bookworm)",
+            "layer_metadata": [
+                {"diff_id": "sha256:" + "1" * 64, "command": "", "is_empty": False},
+                {"diff_id": "", "command": "CMD sh", "is_empty": True},
+            ],
+            "base_images": [[]],
+        },
+    }
+
+
+def record(id_: str, ecosystem: str, name: str, *events: Mapping[str, str], **more: Any) -> Any:
+    """Return an OSV record of one range; what else of ``more``."""
+    range_ = {"type": "ECOSYSTEM", "events": list(events)}
+    affected = {"package": {"ecosystem": ecosystem, "name": name}, "ranges": [range_]}
+    affected |= more.pop("affected", {})
+    return {"id": id_, "modified": "2025-01-01T00:00:00Z", "affected": [affected], **more}
+
+
+def below(fixed: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the events of a range from the beginning."""
+    return {"introduced": "0"}, {"fixed": fixed}

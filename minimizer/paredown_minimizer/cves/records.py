@@ -13,6 +13,7 @@ from typing import Any
 
 from paredown_minimizer.cves import severity, versions
 from paredown_minimizer.cves.reading import Node
+from paredown_minimizer.cves.scans import is_cve
 from paredown_schemas.cves import Severity
 
 # "Important: openssl security update": Red Hat's advisories, and those made after them.
@@ -27,13 +28,9 @@ def ids(record: Node) -> list[str]:
     ``related`` to them.
     """
     own = [record["id"].name, *record["aliases"].texts(), *record["upstream"].texts()]
-    if any(map(_is_cve, own)) or own[0].startswith(("GHSA-", "PYSEC-", "MAL-")):
+    if any(map(is_cve, own)) or own[0].startswith(("GHSA-", "PYSEC-", "MAL-")):
         return own
-    return [*own, *filter(_is_cve, record["related"].texts())]
-
-
-def _is_cve(name: str) -> bool:
-    return name.upper().startswith("CVE-")
+    return [*own, *filter(is_cve, record["related"].texts())]
 
 
 def how_severe(record: Node, affected: Node) -> Severity:

@@ -126,6 +126,11 @@ def subject(
     return Subject(name, version, manager, architecture, source, tuple(absolute))
 
 
+def is_cve(name: str) -> bool:
+    """Say whether a vulnerability's name is CVE's."""
+    return _CVE.fullmatch(name) is not None
+
+
 def vulnerabilities(
     ids: Iterable[str], severity: Severity, fixed: Iterable[str], found_in: Subject
 ) -> Iterator[Found]:
@@ -134,8 +139,8 @@ def vulnerabilities(
     What else is among them are the aliases of each: an advisory may be about many CVEs.
     """
     names = list(dict.fromkeys(filter(None, ids)))
-    cves = [name.upper() for name in names if _CVE.fullmatch(name)]
-    others = [name for name in names if not _CVE.fullmatch(name)]
+    cves = [name.upper() for name in names if is_cve(name)]
+    others = [name for name in names if not is_cve(name)]
     versions = tuple(dict.fromkeys(filter(None, fixed)))
     for name in cves or others[:1]:
         aliases = tuple(sorted(other for other in others if other != name))
