@@ -60,7 +60,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(root: Path) -> tuple[str, str, list[str], list[str]]:
-    command = [sys.executable, "-I", "-B", "-c", APPLICATION, str(root), SITE]
+    # Without the site directories of this Python, whose packages have entry points, too.
+    command = [sys.executable, "-I", "-S", "-B", "-c", APPLICATION, str(root), SITE]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     answer, version, points, opened = json.loads(result.stdout)
     return answer, version, points, opened

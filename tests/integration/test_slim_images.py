@@ -2,8 +2,8 @@
 
 They do so with no more than ``paredown runtime`` says that they need.
 
-A run takes those of SELECTION, which have each application, suite and engine, with two at
-granularity trim; PAREDOWN_IMAGES=all takes all.
+A run takes those of SELECTION, which have each suite, engine, package manager and language but
+Python (test_main_job.py), with two at granularity trim; PAREDOWN_IMAGES=all takes all.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from slim_images import Served, Slimmed
 
 SELECTION = {
     "nginx-trixie-docker",
-    "redis-bookworm-podman",
     "PostgreSQL-bookworm-docker",
-    "Flask-bookworm-podman",
     "Node-bookworm-podman",
     "Java-bookworm-podman",
     "PHP-trixie-docker",
