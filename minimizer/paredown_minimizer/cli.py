@@ -31,6 +31,8 @@ COMMANDS = {
     "cves": "CVEs before and after, by scans or OSV records",
     "report": "the documents for compliance and security reviews",
     "runtime": "with how much less the container could run",
+    "status": "must an image be hardened again?",
+    "harden": "all of it, for the images of a paredown.yaml",
 }
 
 

@@ -103,7 +103,7 @@ class Gate(Entry):
 
     rule: str  # as the policy names it: max_size
     bound: float
-    of: str | None = None  # a kind of the attack surface, a level of risk
+    of: str | None = None  # a kind of the attack surface, a level of risk, a severity
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ class Policy:
     unless_used: tuple[UnlessUsed, ...] = ()
     rules: tuple[Rule, ...] = ()  # the user's own
     gates: tuple[Gate, ...] = ()
+    renew: tuple[Gate, ...] = ()  # bounds of ``status``
 
 
 def granularities(policy: Policy, inventory: Inventory) -> dict[str, tuple[Granularity, str]]:

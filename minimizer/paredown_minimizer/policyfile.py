@@ -25,7 +25,7 @@ from paredown_minimizer.rulebook import Rule, parse_rule
 from paredown_minimizer.yamlfile import Document, parse_document, read_text
 from paredown_schemas.names import escape_name
 
-_UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "d": 1}
 
 
 def read_policy(path: Path) -> Policy:
@@ -58,7 +58,8 @@ def parse_policy(text: str, what: str = "cannot read policy") -> Policy:
             UnlessUsed(e["what"], e["reason"], place=place)
             for e, place in document.entries("remove_unless_used")
         ),
-        gates=tuple(_gates(document)),
+        gates=tuple(_gates(document, "gates")),
+        renew=tuple(_gates(document, "renew")),
     )
 
 
@@ -96,17 +97,17 @@ def _rules(document: Document) -> Iterator[Rule]:
         yield rule
 
 
-def _gates(document: Document) -> Iterator[Gate]:
-    gates: dict[str, Any] = document.data.get("gates") or {}
+def _gates(document: Document, section: str) -> Iterator[Gate]:
+    gates: dict[str, Any] = document.data.get(section) or {}
     for rule, value in gates.items():
         if rule == "forbid":
             for number, kind in enumerate(value):
-                yield Gate(rule, 0, kind, place=document.place("gates", rule, number))
+                yield Gate(rule, 0, kind, place=document.place(section, rule, number))
         elif isinstance(value, dict):
             for level, bound in value.items():
-                yield Gate(rule, bound, level, place=document.place("gates", rule, level))
+                yield Gate(rule, bound, level, place=document.place(section, rule, level))
         else:
-            place = document.place("gates", rule)
+            place = document.place(section, rule)
             yield Gate(rule, _bound(value), place=place)
 
 

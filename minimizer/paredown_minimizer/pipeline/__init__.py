@@ -1,0 +1,1 @@
+"""What `paredown harden` and `paredown status` do: the steps in their order, and what changed."""
