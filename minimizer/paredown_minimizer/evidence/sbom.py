@@ -52,8 +52,8 @@ def make(plan: Plan, side: Side, image: NamedImage, time: str | None) -> str:
         ),
         components=components,
     )
-    if time is None:  # the library would ask the clock
-        bom.metadata.timestamp = None  # type: ignore[assignment] - JSON leaves it out
+    if time is None:  # the library has asked the clock
+        bom.metadata.timestamp = None  # type: ignore[assignment]
     bom.register_dependency(described, components)
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
