@@ -40,16 +40,17 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     if arguments:
         return st.none() | _values(name, arguments[0])
     if dataclasses.is_dataclass(hint):
-        return _records(typing.cast("type", hint))
+        return any_records(typing.cast("type", hint))
     return _names if hint is str else st.integers(0, 2**53)
 
 
-def _records(cls: type) -> st.SearchStrategy[Any]:
+def any_records(cls: type) -> st.SearchStrategy[Any]:
+    """Return what makes records of a class of plans or of what becomes of them."""
     hints = typing.get_type_hints(cls)
     return st.builds(cls, **{name: _values(name, hint) for name, hint in hints.items()})
 
 
-PACKAGES = _records(PackageDecision)
+PACKAGES = any_records(PackageDecision)
 PLANS = st.builds(
     Plan,
     **{

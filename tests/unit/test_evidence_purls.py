@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from packageurl import PackageURL
 
 from any_plan import PACKAGES
-from paredown_minimizer.evidence.purls import image_purl, package_purl, same_software
+from paredown_minimizer.evidence.purls import image_purl, package_purl
 from paredown_minimizer.evidence.subject import NamedImage
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Distribution, PackageDecision
@@ -114,15 +114,3 @@ def test_images_are_named_by_the_end_of_their_repository() -> None:
         assert purl.to_string().replace("%3A", ":") == expected
     assert image_purl(NamedImage(digest=digest)) is None
     assert image_purl(NamedImage(None, "web", "sha256:" + "A" * 64)) is None
-
-
-def test_copies_of_a_package_are_the_same_software() -> None:
-    one, other = (
-        package_purl(_package("dpkg", "zlib1g", "1", architecture=arch), DEBIAN)
-        for arch in ("amd64", "i386")
-    )
-    assert one is not None
-    assert other is not None
-    assert one != other
-    assert same_software(one, other)
-    assert not same_software(one, one._replace(version="2"))

@@ -43,11 +43,6 @@ def image_purl(image: NamedImage) -> PackageURL | None:
     return _purl("oci", None, image.repository.rpartition("/")[2], f"sha256:{image.sha256}")
 
 
-def same_software(one: PackageURL, other: PackageURL) -> bool:
-    """Say whether two are one version of one package, wherever they come from."""
-    return one[:4] == other[:4]
-
-
 def _deb(package: PackageDecision, distribution: Distribution) -> PackageURL | None:
     return _purl(
         "deb",
