@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from paredown_minimizer.evidence.subject import time_of
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.policyfile import read_policy
 from paredown_schemas.cves import Cves, read_cves
@@ -63,21 +64,21 @@ class Material:
     @property
     def time(self) -> str | None:
         """Return the time that the report speaks of: the verification's, else the last run's."""
-        starts = [trace.started for trace in self.plan.traces if trace.started]
-        return self.verification.started if self.verification else max(starts, default=None)
+        return time_of(self.plan, self.verification)
 
     @property
     def date(self) -> dt.date | None:
         """Return the day of ``time``."""
         try:
-            return dt.date.fromisoformat((self.time or "")[:10])
-        except ValueError:
+            return dt.date.fromisoformat(self.time[:10]) if self.time else None
+        except ValueError:  # the 31st of February
             return None
 
     @property
-    def tested(self) -> bool:
-        """Say whether tests passed: on the slim image, or by a soft run on the original."""
-        return self.verification is not None and self.verification.outcome == "passed"
+    def reference(self) -> str | None:
+        """Return what people call the original, in their words; None where nobody said."""
+        recorded = (run.image.reference for run in self.runs if run.image)
+        return self.source or next(filter(None, recorded), None)
 
 
 def read_material(inputs: ReportInputs) -> Material:

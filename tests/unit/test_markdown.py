@@ -4,72 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from html.parser import HTMLParser
 
 import pytest
 from markdown_it import MarkdownIt
 
+from hostile_names import HOSTILE
 from paredown_minimizer.formats.markdown import LIMIT, review
 from paredown_minimizer.pages.review import review_page
 from paredown_minimizer.review import review_plan
 from paredown_schemas.plan import Evidence, ListedPaths, Plan
 from plans import example_plan, full_plan, package
+from shown import Shown
 
 TAGS = {
     *("h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "strong"),
     *("details", "summary"),
 }
-HOSTILE = (
-    "a|b`c<script>alert(1)</script>",
-    "[x](javascript:alert(1))![y](http://z)",
-    "line\nbreak\r\n\n# heading\n- item",
-    "@everyone #1 !2 ~bug GH-3 :tada: www.example.org https://example.org",
-    "**bold** __bold__ ~~gone~~ \\` &lt; &#64;x <!-- --> </details>",
-    "\u202egnp.exe\u2066\x1b[31m",
-    "*" * 5000,
-)
 
 
-class _Read(HTMLParser):
-    """Collects tags, the cells' texts, and the text that stands outside of <code>."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.rows: list[list[str]] = []
-        self.plain = ""
-        self._code = 0
-        self._cell = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        self._code += tag == "code"
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._cell = True
-
-    def handle_endtag(self, tag: str) -> None:
-        self._code -= tag == "code"
-        self._cell = self._cell and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        if self._cell:
-            self.rows[-1][-1] += data
-        if not self._code:
-            self.plain += data
-
-    def handle_comment(self, data: str) -> None:
-        raise AssertionError(data)
-
-
-def _read(plan: Plan) -> _Read:
+def _read(plan: Plan) -> Shown:
     markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    return _Read(markdown.render(review(review_plan(plan))))
+    return Shown(markdown.render(review(review_plan(plan))))
 
 
 def test_a_renderer_shows_every_cell_as_it_is() -> None:

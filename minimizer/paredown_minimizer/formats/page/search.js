@@ -82,4 +82,8 @@ window.addEventListener("hashchange", () => {
   const target = document.getElementById(location.hash.slice(1));
   if (target instanceof HTMLDetailsElement) target.open = true;
 });
+// Paper has no folds. What each package holds stays folded: it would be hundreds of pages.
+window.addEventListener("beforeprint", () => {
+  for (const rest of document.querySelectorAll("details.rest")) rest.open = true;
+});
 form.hidden = false;

@@ -64,7 +64,7 @@ def _beyond(plan: Plan, most: Beforehand) -> str:
     packages = plan.before.packages - plan.after.packages
     text = (
         f"Of the {human_size(went)} and {plural(packages, 'package')} that go, "
-        f"{human_size(most.gone_bytes)} and {plural(most.packages, 'package')} would have gone "
+        f"{human_size(most.gone_bytes)} and {_some(most.packages)} would have gone "
         f"that way. Paredown drops {human_size(max(0, went - most.gone_bytes))} and "
         f"{plural(packages - most.packages, 'package')} beyond that."
     )
@@ -74,6 +74,10 @@ def _beyond(plan: Plan, most: Beforehand) -> str:
             "packages that stay whole: granularity trim lets go of most of that."
         )
     return text
+
+
+def _some(packages: int) -> str:
+    return plural(packages, "package") if packages else "no package"
 
 
 def _ways(plan: Plan) -> Section:

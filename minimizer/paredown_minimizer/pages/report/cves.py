@@ -16,7 +16,7 @@ from paredown_schemas.names import escape_name
 _NONE = "Not compared: no scan of the original was given."
 _FIGURES = (
     "Three figures, which are never added up: gone with its package (no file of it is left); file "
-    "gone while the package is still declared (a scanner goes on reporting it); lost from sight "
+    "gone while the package is still declared (a scanner may go on reporting it); lost from sight "
     "(the package has files left and yet a scan no longer reports it), which must be zero."
 )
 _PROJECTED = (
@@ -43,6 +43,7 @@ def chapters(material: Material) -> Iterator[Section]:
     yield Section("cves", title, prose=prose, chapter=True)
     yield _by_severity(cves)
     yield _warnings(cves)
+    yield _hidden(cves)
     for fate, (title, mark) in _TITLES.items():
         found = [finding for finding in cves.findings if finding.fate == fate]
         yield _by_package(found) if fate == "gone" else _listed(found, fate, title, mark)
@@ -50,8 +51,8 @@ def chapters(material: Material) -> Iterator[Section]:
 
 
 def _by_severity(cves: Cves) -> Section:
-    after = "after, projected" if cves.projected else "after"
-    titles = ("before", "gone", "file gone", "lost from sight", "new", after)
+    stay = "stay, projected" if cves.projected else "stay"
+    titles = ("before", "gone with package", "file gone", "lost from sight", stay, "new")
     columns = (Column("severity"), *(Column(title, "number") for title in titles))
     rows = [_severity(count.severity, count) for count in cves.counts]
     if len(rows) > 1:
@@ -60,13 +61,23 @@ def _by_severity(cves: Cves) -> Section:
 
 
 def _severity(name: str, count: SeverityCount) -> Row:
-    figures = (count.before, count.gone, count.file_gone, count.lost, count.new, count.after)
+    figures = (
+        *(count.before, count.gone, count.file_gone, count.lost),
+        *(count.after - count.new, count.new),
+    )
     return Row((name, *(f"{figure:,}" for figure in figures)))
 
 
 def _warnings(cves: Cves) -> Section:
     rows = [Row((escape_name(text),), "!") for text in cves.warnings]
     return Section("warnings", "Read these figures with care", (Column("warning"),), rows)
+
+
+def _hidden(cves: Cves) -> Section:
+    rows = [Row((escape_name(key),), "✗") for key in cves.hidden]
+    note = "Something of each is left, and the slim image, or its scan, does not show it."
+    title = f"Packages out of sight: {len(rows):,}"
+    return Section("hidden", title, (Column("package", "name"),), rows, note=note)
 
 
 def _listed(found: Sequence[Finding], fate: Fate, title: str, mark: Mark) -> Section:
@@ -121,7 +132,7 @@ def _by_package(found: Sequence[Finding]) -> Section:
         Column("by severity"),
         Column("which"),
     )
-    title = f"{_TITLES['gone'][0]}: {len(found):,} of {plural(len(rows), 'package')}"
+    title = f"{_TITLES['gone'][0]}: {len(found):,}, of {plural(len(rows), 'package')}"
     return Section("cves-gone", title, columns, rows, headed=True)
 
 

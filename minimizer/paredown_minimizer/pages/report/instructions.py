@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from paredown_minimizer.material import Material
 from paredown_minimizer.pages import Column, Row, Section
-from paredown_minimizer.pages.report.summary import image_name
+from paredown_minimizer.pages.report.summary import short
 from paredown_minimizer.pages.surface import needs
 from paredown_minimizer.runtime.formats import as_docker
 from paredown_minimizer.runtime.settings import find_settings
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, TraceInput
+from paredown_schemas.verification import Verification
 
 _LESS = (
     "The recording bears these settings; each has its evidence above it. What could not be told is "
@@ -23,7 +24,7 @@ _DEBUG = (
     "Keep the original: it has the shell, the tools and the packages that the slim one lacks. It "
     "is the image with the identity that this report names; apply refuses any other."
 )
-_ENGINES = ("docker", "podman")
+_SCHEMES = ("docker", "podman", "dir")
 
 
 def less(material: Material) -> Iterator[Section]:
@@ -47,41 +48,40 @@ def chapters(material: Material) -> Iterator[Section]:
 
 
 def _source(material: Material) -> str:
-    """Return the original as a shell takes it, a word in capitals where nobody said."""
-    return shlex.quote(_reference(material)) if _named(material) else "ORIGINAL"
-
-
-def _named(material: Material) -> bool:
-    return bool(material.source or any(run.image and run.image.reference for run in material.runs))
+    """Return SOURCE as a shell takes it, a word in capitals where nobody said."""
+    return shlex.quote(escape_name(material.reference)) if material.reference else "ORIGINAL"
 
 
 def _reference(material: Material) -> str:
     """Return what an engine calls the original: SOURCE without its scheme."""
-    name = image_name(material)
-    scheme, _, rest = name.partition(":")
-    return rest if scheme in (*_ENGINES, "dir") else name
+    scheme, _, rest = (material.reference or "").partition(":")
+    known = rest if scheme in _SCHEMES else material.reference
+    return shlex.quote(escape_name(known)) if known else "ORIGINAL"
 
 
 def _start(material: Material) -> str:
     verification = material.verification
     if verification is None:
         return ""
-    run = escape_name(verification.run)
+    run, original = escape_name(verification.run), _reference(material)
     if verification.target == "rootfs":
         return (
-            f"# through an overlay, so that the directory does not change\n"
-            f"paredown-agent record --rootfs {_source(material)} -o debug.trace -- {run}"
+            "# through an overlay, so that the directory does not change\n"
+            f"paredown-agent record --rootfs {original} -o debug.trace -- {run}"
         )
-    return run.replace("{image}", _source(material))
+    if verification.target == "compose":
+        return f"# with {original} as the image of the service\n{run}"
+    return run.replace("{image}", original)
 
 
 def _beside(material: Material) -> Section:
+    original = _reference(material)
     code = (
         "# docker, podman: the slim container's processes, network and, in /proc/1/root, files\n"
         "docker run --rm -it --pid container:NAME --network container:NAME "
-        f"--entrypoint sh {_source(material)}\n"
+        f"--entrypoint sh {original}\n"
         "# Kubernetes\n"
-        f"kubectl debug -it POD --target CONTAINER --image {_source(material)} -- sh"
+        f"kubectl debug -it POD --target CONTAINER --image {original} -- sh"
     )
     rootfs = material.verification is not None and material.verification.target == "rootfs"
     title = "With its tools beside the running slim one"
@@ -100,9 +100,9 @@ def _layers(plan: Plan) -> Section:
 
 def _reproduce(material: Material) -> Iterator[str]:
     yield (
-        f"The same image, traces and policy give the same plan, {material.plan.id}, byte for byte; "
-        "the same plan and image give the same slim image. These documents are made of the inputs "
-        "below alone, without a clock."
+        f"The same image, traces and policy give the same plan, {short(material.plan.id)}, byte "
+        "for byte; the same plan and image give the same slim image. These documents are made of "
+        "the inputs below alone, without a clock."
     )
     versions = {material.plan.paredown: "plan"}
     if material.verification:
@@ -134,27 +134,32 @@ def _inputs(material: Material) -> Section:
 
 def _commands(material: Material) -> Iterator[str]:
     plan = material.plan
-    source = shlex.quote(image_name(material)) if _named(material) else "ORIGINAL"
+    source = _source(material)
     yield f"# the original: {escape_name(plan.image)}, {escape_name(plan.platform)}"
     yield from _recording(material)
     yield f"paredown plan {source} {_plan_options(material)} -o plan.json"
     yield f"#   its id: {plan.id}"
     yield f"paredown apply plan.json {source} -o SLIM"
     if verification := material.verification:
-        run = shlex.quote(escape_name(verification.run))
-        tests = " ".join(escape_name(t.command) for t in verification.tests if t.command)
-        soft = " --soft" if verification.mode == "soft" else ""
-        if verification.target == "rootfs":
-            how = f"--rootfs SLIM --run {run}"
-        else:
-            how = f"--image SLIM --run {run}"
-        yield f"paredown verify plan.json {how}{soft} -o verification.json -- {tests}"
+        yield _verify(verification)
     for scan in material.cves.scans if material.cves else ():
         tool = escape_name(scan.tool or scan.format)
         yield f"#   scan, {scan.side}: {tool}, sha256:{escape_name(scan.sha256)}"
     if material.cves:
         yield "paredown cves plan.json --before BEFORE.json -o cves.json"
     yield "paredown report plan.json -o report"
+
+
+def _verify(verification: Verification) -> str:
+    run = shlex.quote(escape_name(verification.run))
+    how = {
+        "rootfs": f"--rootfs SLIM --run {run}",
+        "compose": "--image SLIM --compose FILE --service NAME",
+    }.get(verification.target, f"--image SLIM --run {run}")
+    lines = [escape_name(test.command) for test in verification.tests if test.command]
+    tests = f" -- {shlex.quote(' && '.join(lines))}" if lines else ""
+    soft = " --soft" if verification.mode == "soft" else ""
+    return f"paredown verify plan.json {how}{soft} -o verification.json{tests}"
 
 
 def _recording(material: Material) -> Iterator[str]:

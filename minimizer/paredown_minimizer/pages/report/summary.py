@@ -26,8 +26,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\dZ")
 
 def image_name(material: Material) -> str:
     """Return what people call the original, as far as anybody said; escaped."""
-    references = [run.image.reference for run in material.runs if run.image]
-    name = material.source or next(filter(None, references), None)
+    name = material.reference
     return escape_name(name) if name else short(material.plan.image)
 
 
@@ -49,19 +48,19 @@ def title(material: Material) -> str:
 
 
 def totals(material: Material) -> Section:
-    """Return how much there was and is, CVEs too, as a scan of either side lists them."""
+    """Return how much there was and is; of CVEs, what went with its package alone counts as gone.
+
+    A file that is gone while its package is still declared is another figure, and none is added.
+    """
     section = review_pages.totals(material.plan)
     if material.cves is None:
         return section
-    all_of = summed(material.cves)
-    name = "CVEs, after projected" if material.cves.projected else "CVEs found"
-    cells = (
-        name,
-        f"{all_of.before:,}",
-        f"{all_of.after:,}",
-        percent_gone(all_of.before, all_of.after),
-    )
-    return dataclasses.replace(section, rows=[*section.rows, Row(cells)])
+    figures = summed(material.cves)
+    left = figures.before - figures.gone
+    name = "CVEs, by package" + (", projected" if material.cves.projected else "")
+    gone = percent_gone(figures.before, left)
+    row = Row((name, f"{figures.before:,}", f"{left:,}", gone))
+    return dataclasses.replace(section, rows=[*section.rows, row])
 
 
 def summed(cves: Cves) -> SeverityCount:
@@ -81,7 +80,7 @@ def answers(material: Material, review: Review) -> Section:
         Row(("Risk taken", f"{levels(review.risks)}"), "!" if review.risks else "✓"),
         *_pins(material),
     ]
-    return Section("answers", "In short", (Column("question"), Column("answer")), rows)
+    return Section("answers", "In short", (Column(""), Column("")), rows)
 
 
 def _gained(plan: Plan) -> Row:
@@ -105,13 +104,16 @@ def outcome(verification: Verification) -> str:
     """Return what came of the tests, in a sentence."""
     tests = commands(verification)
     done = sum(case.outcome == "passed" for case in tests)
-    if verification.mode == "soft":
-        where = "on the original, under the recorder (soft: the slim image itself was not started)"
-    else:
-        where = "on the slim image"
-    text = f"{done:,} of {plural(len(tests), 'test command')} passed {where}"
+    where = (
+        "on the original, under the recorder (soft: the slim image itself was not started)"
+        if verification.mode == "soft"
+        else "on the slim image"
+    )
+    text = f"{done:,} of {plural(len(tests), 'test')} passed {where}"
+    if not tests:
+        text = f"No test but the run itself {where}: {verification.outcome}"
     if verification.missing:
-        text += f"; they asked for {plural(len(verification.missing), 'path')} that is removed"
+        text += f"; {plural(len(verification.missing), 'path')} that the plan removes was asked for"
     if verification.outcome != "passed":
         why = f": {escape_name(verification.why[:_WHY])}" if verification.why else ""
         text += f"; outcome: {verification.outcome}{why}"
@@ -130,17 +132,19 @@ def _cves(cves: Cves | None) -> Row:
         return Row(("CVEs", "Not compared: no scan was given"), "?")
     figures = summed(cves)
     text = (
-        f"{figures.before:,} before, of which {figures.gone:,} are gone with their packages, "
-        f"{figures.file_gone:,} lost their files while the package is still declared, and "
-        f"{figures.lost:,} are lost from sight"
+        f"{figures.before:,} before. Gone with its package: {figures.gone:,}; file gone, package "
+        f"still declared: {figures.file_gone:,}; lost from sight: {figures.lost:,}"
     )
     if figures.new:
-        text += f"; {figures.new:,} new"
-    if worst := [f"{count.after:,} {count.severity}" for count in cves.counts if count.after]:
-        text += f". After: {', '.join(worst)}"
+        text += f"; new: {figures.new:,}"
+    if cves.hidden:
+        text += f"; packages out of sight: {len(cves.hidden):,}"
+    stay = [f"{count.after:,} {count.severity}" for count in cves.counts if count.after]
+    text += f". Stay: {', '.join(stay) or 'none'}"
     if cves.projected:
-        text += ". Projected from the plan: the slim image was not scanned"
-    return Row(("CVEs", text), "✗" if figures.lost else "!" if figures.after else "✓")
+        text += ". Projected from the plan, not scanned"
+    bad = figures.lost or cves.hidden
+    return Row(("CVEs", text), "✗" if bad else "!" if stay else "✓")
 
 
 def _recording(plan: Plan) -> Row:
@@ -157,8 +161,8 @@ def _pins(material: Material) -> Iterator[Row]:
     if not limited:
         return
     over = [pin for pin in limited if material.date and pin.expired(material.date)]
-    first = min(pin.expires or "" for pin in limited)
-    text = f"{plural(len(limited), 'decision')} of the policy expire, the first on {first}"
+    first = escape_name(min(pin.expires or "" for pin in limited))
+    text = f"{plural(len(limited), 'pin')} of the policy with a last day, the first {first}"
     if over:
         text += f"; {len(over):,} had expired on {material.date}"
     yield Row(("Open", text), "✗" if over else "!")
