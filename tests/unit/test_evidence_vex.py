@@ -185,7 +185,7 @@ def test_lists_that_do_not_add_up_carry_nothing() -> None:
     assert _justified(_plan(more(NOTICES)), _finding("gcc-12-base:amd64", "stays")) == []
     assert _justified(_plan(more(GONE)), _finding("perl:amd64", "gone")) == []
     none = _package("gcc-12-base", (), ("/x",))[0]
-    empty = (dataclasses.replace(none, action="trim"), [], [])
+    empty: tuple[Any, ...] = (dataclasses.replace(none, action="trim"), [], [])
     assert _justified(_plan(empty), _finding("gcc-12-base:amd64", "stays")) == []
 
 
