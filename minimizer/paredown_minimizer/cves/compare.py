@@ -32,6 +32,8 @@ class _Case:
         """Unite what another scan, or the same one elsewhere, says."""
         ours, theirs = self.found, found
         self.formats.add(format_)
+        if ours == theirs:
+            return
         self.found = dataclasses.replace(
             ours,
             aliases=tuple(sorted({*ours.aliases, *theirs.aliases})),

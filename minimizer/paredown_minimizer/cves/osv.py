@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paredown_minimizer.cves import records, versions
@@ -27,8 +27,8 @@ from paredown_schemas.plan import PackageDecision, Plan
 _LIMIT = 64 << 20
 _NAME = re.compile(rb'"name"\s*:\s*"([^"]+)"')
 _MODIFIED = re.compile(rb'"modified"\s*:\s*"(\d{4}-\d\d-\d\dT[0-9:.]{8,18}Z)"')
-# Packages by ecosystem and the name that records have, each with the version that they mean.
-Wanted = Mapping[tuple[Ecosystem, str], list[tuple[PackageDecision, str]]]
+# A package, and the version of it that a record means.
+Meant = tuple[PackageDecision, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ def match(plan: Plan, place: Path) -> Matched:
         DamagedInputError: one that names a package of the image is malformed.
     """
     known = ecosystems(plan)
-    wanted = _wanted(plan, known)
+    wanted = _Wanted(plan, known)
     directory = _Directory(place)
     found: list[tuple[Found, PackageDecision]] = []
     strange: set[str] = set()
     for data, what in directory:
-        if _may_name(data, known, wanted):
-            found += _of_record(parse(data, what), known, wanted, strange)
+        if wanted.may_be_in(data):
+            found += _of_record(parse(data, what), wanted, strange)
     scan = directory.scan()
     return Matched(scan, tuple(found), tuple(_warnings(plan, known, found, strange)))
 
@@ -99,43 +99,49 @@ def _files(place: Path) -> Iterator[Path]:
         yield from (path for path in paths if path.is_file() and not path.is_symlink())
 
 
-def _wanted(plan: Plan, known: list[Ecosystem]) -> Wanted:
-    wanted: dict[tuple[Ecosystem, str], list[tuple[PackageDecision, str]]] = {}
-    for ecosystem in known:
-        for package in plan.packages:
-            if package.manager == ecosystem.manager:
-                for name, version in ecosystem.names(package):
-                    named = (ecosystem, name if package.group else _plain(name, ecosystem))
-                    wanted.setdefault(named, []).append((package, version))
-    return wanted
+class _Wanted:
+    """A plan's packages, by how records name them."""
 
+    def __init__(self, plan: Plan, known: Sequence[Ecosystem]) -> None:
+        self._known = known
+        self._by_name: dict[tuple[Ecosystem, str], list[Meant]] = {}
+        self._answers: dict[tuple[str, str], list[Meant]] = {}
+        for ecosystem in known:
+            for package in plan.packages:
+                if package.manager == ecosystem.manager:
+                    for name, version in ecosystem.names(package):
+                        plain = name if package.group else plain_name(name, package.manager)
+                        named = (ecosystem, plain)
+                        self._by_name.setdefault(named, []).append((package, version))
 
-def _may_name(data: bytes, known: list[Ecosystem], wanted: Wanted) -> bool:
-    """Say whether a text may name a package: where JSON escapes a name, it may."""
-    inside = [each for each in known if each.name.encode() in data]
-    return bool(inside) and any(
-        "\\" in name or any(_packages(each, name, wanted) for each in inside)
-        for name in {found.decode("utf-8", "replace") for found in _NAME.findall(data)}
-    )
+    def may_be_in(self, data: bytes) -> bool:
+        """Say whether a record's text may name a package: where JSON escapes a name, it may."""
+        inside = [each for each in self._known if each.name.encode() in data]
+        return bool(inside) and any(
+            "\\" in name or any(map(self._called, inside, [name] * len(inside)))
+            for name in {found.decode("utf-8", "replace") for found in _NAME.findall(data)}
+        )
 
+    def packages(self, of: str, name: str) -> list[Meant]:
+        """Return the packages of a name in an ecosystem, both as records have them."""
+        if (of, name) not in self._answers:
+            covering = [each for each in self._known if each.covers(of)]
+            self._answers[of, name] = [p for each in covering for p in self._called(each, name)]
+        return self._answers[of, name]
 
-def _packages(ecosystem: Ecosystem, name: str, wanted: Wanted) -> list[tuple[PackageDecision, str]]:
-    """Return those of the name, and Java archives that tell no group by their artifact alone."""
-    names = dict.fromkeys((name, _plain(name, ecosystem)))
-    return [each for named in names for each in wanted.get((ecosystem, named), ())]
-
-
-def _plain(name: str, ecosystem: Ecosystem) -> str:
-    return plain_name(name, ecosystem.manager)
+    def _called(self, ecosystem: Ecosystem, name: str) -> list[Meant]:
+        """Return those of the name, and Java archives that tell no group by their artifact's."""
+        names = dict.fromkeys((name, plain_name(name, ecosystem.manager)))
+        return [each for called in names for each in self._by_name.get((ecosystem, called), ())]
 
 
 def _of_record(
-    record: Node, known: list[Ecosystem], wanted: Wanted, strange: set[str]
+    record: Node, wanted: _Wanted, strange: set[str]
 ) -> Iterator[tuple[Found, PackageDecision]]:
     if "withdrawn" in record:
         return
     for affected in record["affected"]:
-        for package, version in _meant(affected, known, wanted):
+        for package, version in _meant(affected, wanted):
             try:
                 fixed = records.hit(affected, package.manager, version)
             except versions.UnknownVersionError as error:
@@ -148,17 +154,10 @@ def _of_record(
                     yield each, package
 
 
-def _meant(
-    affected: Node, known: list[Ecosystem], wanted: Wanted
-) -> Iterator[tuple[PackageDecision, str]]:
+def _meant(affected: Node, wanted: _Wanted) -> list[Meant]:
     of = affected["package"]["ecosystem"].text
-    for ecosystem in (each for each in known if each.covers(of)):
-        seen: set[str] = set()
-        for name in _named(affected):
-            for package, version in _packages(ecosystem, name, wanted):
-                if package.key not in seen:
-                    seen.add(package.key)
-                    yield package, version
+    found = [each for name in _named(affected) for each in wanted.packages(of, name)]
+    return list({package.key: (package, version) for package, version in found}.values())
 
 
 def _named(affected: Node) -> list[str]:

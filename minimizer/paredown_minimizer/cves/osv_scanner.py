@@ -76,7 +76,7 @@ def _is_about(affected: Node, subject: Subject) -> bool:
 
 
 def _known(record: Node) -> Severity:
-    return records.how_severe(record, Node({}, record.what, record.path))
+    return records.how_severe(record, Node({}, record.what))
 
 
 def _scored(group: Node) -> Severity:

@@ -6,7 +6,6 @@ as names and paths are.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -21,27 +20,40 @@ _LIMIT = 256 << 20
 _TEXT_LIMIT = 4096  # PATH_MAX
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Node:
-    """A value of a JSON document, and where it stands: "cannot read scan FILE: $.matches[3]"."""
+    """A value of a JSON document, and where it stands: "cannot read scan FILE: $.matches[3]".
 
-    value: Any
-    what: str  # begins messages
-    path: str = "$"
+    No dataclass, and its place is put together where it is asked for: there are millions of them.
+    """
+
+    __slots__ = ("_above", "_step", "value", "what")
+
+    def __init__(self, value: Any, what: str, above: Node | None = None, step: str = "$") -> None:
+        """Take a value; ``what`` begins messages, ``step`` leads to it from ``above``."""
+        self.value = value
+        self.what = what
+        self._above = above
+        self._step = step
+
+    @property
+    def path(self) -> str:
+        """Return the JSON path."""
+        return self._step if self._above is None else self._above.path + self._step
 
     def __getitem__(self, key: str) -> Node:
         """Return a member of an object; null where it has none."""
-        if self.value is not None and not isinstance(self.value, dict):
+        if isinstance(self.value, dict):
+            return Node(self.value.get(key), self.what, self, f".{key}")
+        if self.value is not None:
             raise self.error("must be an object")
-        value = None if self.value is None else self.value.get(key)
-        return Node(value, self.what, f"{self.path}.{key}")
+        return Node(None, self.what, self, f".{key}")
 
     def __iter__(self) -> Iterator[Node]:
         """Yield the items of a list; none of null."""
         if self.value is not None and not isinstance(self.value, list):
             raise self.error("must be a list")
         for number, value in enumerate(self.value or ()):
-            yield Node(value, self.what, f"{self.path}[{number}]")
+            yield Node(value, self.what, self, f"[{number}]")
 
     def __contains__(self, key: str) -> bool:
         """Say whether an object has a member that is not null."""
@@ -52,10 +64,13 @@ class Node:
         """Return a text; an empty one for null."""
         if self.value is not None and not isinstance(self.value, str):
             raise self.error("must be a text")
-        if len(self.value or "") > _TEXT_LIMIT:
+        text = self.value or ""
+        if len(text) > _TEXT_LIMIT:
             raise self.error(f"is longer than {_TEXT_LIMIT} characters")
+        if text.isascii() and "\0" not in text:
+            return text
         # NUL stands in no name, and halves of characters, which JSON can make, in no file.
-        return (self.value or "").replace("\0", "").encode("utf-8", "replace").decode()
+        return text.replace("\0", "").encode("utf-8", "replace").decode()
 
     @property
     def name(self) -> str:
