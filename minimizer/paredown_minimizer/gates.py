@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 from paredown_minimizer.output import human_size
 from paredown_minimizer.policy import Gate, Policy
+from paredown_minimizer.yamlfile import Place
+from paredown_schemas.cves import Cves, Finding
 from paredown_schemas.plan import Plan
 
 _LEAST = ("min_gone",)
@@ -54,15 +56,29 @@ class Result:
         return f"{least} {_amount(self.gate.rule, self.gate.bound)}"
 
 
-def run_gates(policy: Policy, plan: Plan, today: dt.date) -> list[Result]:
-    """Return the outcome of each gate, in the policy's order."""
-    return [Result(gate, _figure(gate, plan, today)) for gate in policy.gates]
+def run_gates(policy: Policy, plan: Plan, today: dt.date, cves: Cves | None = None) -> list[Result]:
+    """Return the outcome of each gate, in the policy's order.
+
+    Where there are ``cves`` a last one is that nothing of them is lost from sight.
+    """
+    results = [Result(gate, _figure(gate, plan, today, cves)) for gate in policy.gates]
+    if cves is not None and policy.gates:
+        lost = Gate("max_cves", 0, "lost", place=_place(policy))
+        results.append(Result(lost, _cves(cves, "lost")))
+    return results
 
 
-def _figure(gate: Gate, plan: Plan, today: dt.date) -> Figure:
+def _place(policy: Policy) -> Place:
+    places = (gate.place for gate in policy.gates if gate.rule == "max_cves")
+    return next(places, policy.gates[0].place)
+
+
+def _figure(gate: Gate, plan: Plan, today: dt.date, cves: Cves | None) -> Figure:
     if gate.rule == "expired_pins":
         over = (pin for pin in plan.pins if pin.expired(today))
         return _counted([f"{pin.target} ({pin.expires})" for pin in over])
+    if gate.rule == "max_cves":
+        return _cves(cves, gate.of)
     return _FIGURES[gate.rule](plan, gate.of)
 
 
@@ -86,6 +102,22 @@ def _risks(plan: Plan, level: str | None) -> Figure:
         (r.path or r.package or "", r.package, r.reason) for r in plan.risks if r.level == level
     }
     return _counted([name for name, _, _ in sorted(named, key=repr)])
+
+
+def _cves(cves: Cves | None, of: str | None) -> Figure:
+    if cves is None:
+        return Figure(None, ("no CVEs were given",))
+    if of == "lost":
+        lost = [_finding(each) for each in cves.findings if each.fate == "lost"]
+        return _counted([*lost, *cves.hidden])
+    left = (each for each in cves.findings if each.fate in ("stays", "new"))
+    return _counted(
+        [_finding(f) for f in left if f.severity == of or (of == "fixable" and f.fixed)]
+    )
+
+
+def _finding(finding: Finding) -> str:
+    return f"{finding.id} of {finding.name}"
 
 
 def _partial(plan: Plan, _of: str | None) -> Figure:

@@ -18,6 +18,7 @@ from paredown_minimizer.cli import main
 from paredown_minimizer.gates import run_gates
 from paredown_minimizer.policyfile import parse_policy
 from paredown_minimizer.review import review_plan
+from paredown_schemas.cves import Cves, Finding, dump_cves
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.plan import (
     Exposed,
@@ -47,12 +48,17 @@ PLAN = example_plan(
 
 
 def _gate(
-    directory: Path, gates: str, plan: Plan = PLAN, form: str = "text", name: str = "policy.yaml"
+    directory: Path,
+    gates: str,
+    plan: Plan = PLAN,
+    form: str = "text",
+    name: str = "policy.yaml",
+    *more: str,
 ) -> int:
     policy, file = directory / name, directory / "plan.json"
     policy.write_text(f"version: 1\n{gates}")
     file.write_text(dump_plan(plan))
-    return main(["gate", str(file), "--policy", str(policy), "--format", form])
+    return main(["gate", str(file), "--policy", str(policy), "--format", form, *more])
 
 
 def _partial(plan: Plan) -> Plan:
@@ -186,7 +192,7 @@ def test_a_policy_without_gates_says_what_to_write(
     ("gates", "line", "where"),
     [
         ("{}", 2, r"\$\.gates must contain"),
-        ("{max_cves: 3}", 2, r"\$\.gates must not contain"),
+        ("{max_cvss: 3}", 2, r"\$\.gates must not contain"),
         ("{forbid: []}", 2, r"\$\.gates\.forbid"),
         ("\n  forbid:\n  - shells", 4, r"\$\.gates\.forbid\[0\]"),
         ("\n  forbid: [shell, shell]", 3, r"\$\.gates\.forbid"),
@@ -198,6 +204,7 @@ def test_a_policy_without_gates_says_what_to_write(
         ("{min_gone: .nan}", 2, r"\.nan is no number"),
         ("{max_risks: 3}", 2, r"\$\.gates\.max_risks"),
         ("{max_risks: {hihg: 3}}", 2, r"\$\.gates\.max_risks"),
+        ("{max_cves: {severe: 3}}", 2, r"\$\.gates\.max_cves"),
     ],
 )
 def test_mistakes_are_told_with_line_and_place(gates: str, line: int, where: str) -> None:
@@ -223,3 +230,68 @@ def test_risks_are_counted_as_diff_counts_them() -> None:
 def test_sizes_are_taken_with_their_units() -> None:
     for text, size in (("3", 3), ("3 B", 3), ("1.5 kB", 1500), ("0.1 MB", 100_000), ("2GB", 2e9)):
         assert _bounds(f"max_size: {text}") == [size]
+
+
+def _finding(id_: str, severity: Any, fate: Any, *fixed: str) -> Finding:
+    return Finding(id_, "lib", "1", severity, fate, fixed=fixed)
+
+
+CVES = Cves(
+    "0.1.0",
+    PLAN.id,
+    False,
+    (),
+    (),
+    (
+        _finding("CVE-1", "critical", "gone"),
+        _finding("CVE-2", "high", "stays", "2"),
+        _finding("CVE-3", "high", "new"),
+        _finding("CVE-4", "low", "file-gone", "2"),
+    ),
+)
+LOST = dataclasses.replace(
+    CVES, findings=(*CVES.findings, _finding("CVE-5", "low", "lost")), hidden=("tar:amd64",)
+)
+
+
+@pytest.mark.parametrize(
+    ("gate", "cves", "line"),
+    [
+        ("max_cves: {critical: 0}", CVES, "PASS  max_cves critical  0  at most 0"),
+        (
+            "max_cves: {high: 1}",
+            CVES,
+            "FAIL  max_cves high  2  at most 1  CVE-2 of lib, CVE-3 of lib",
+        ),
+        ("max_cves: {fixable: 0}", CVES, "FAIL  max_cves fixable  1  at most 0  CVE-2 of lib"),
+        ("max_cves: {low: 0}", CVES, "PASS  max_cves lost  0  at most 0"),
+        ("max_cves: {low: 0}", LOST, "FAIL  max_cves lost  2  at most 0  CVE-5 of lib, tar:amd64"),
+        ("max_files: 99", LOST, "FAIL  max_cves lost  2  at most 0  CVE-5 of lib, tar:amd64"),
+    ],
+)
+def test_cves_that_are_left_and_none_lost(
+    gate: str, cves: Cves, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cves.json"
+    file.write_text(dump_cves(cves))
+    code = _gate(tmp_path, f"gates: {{{gate}}}\n", PLAN, "text", "p.yaml", "--cves", str(file))
+    printed = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    assert " ".join(line.split()) in printed
+    assert code == (3 if any(row.startswith("FAIL") for row in printed) else 0)
+
+
+def test_a_gate_on_cves_fails_without_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _gate(tmp_path, "gates: {max_cves: {critical: 9}}\n") == 3
+    assert "not known  at most 9  no CVEs were given" in capsys.readouterr().out
+
+
+def test_cves_of_another_plan_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cves.json"
+    file.write_text(dump_cves(dataclasses.replace(CVES, plan="plan-sha256:other")))
+    gates = "gates: {max_files: 99}\n"
+    assert _gate(tmp_path, gates, PLAN, "text", "p.yaml", "--cves", str(file)) == 4
+    assert "the CVEs are of plan-sha256:other" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """``paredown gate plan.json --policy FILE``: is the plan within the policy's bounds?
 
-One line per gate, PASS or FAIL, in the policy's order. It needs neither the image nor the traces.
+One line per gate, PASS or FAIL, in the policy's order. It needs neither the image nor the traces;
+for CVEs what ``cves`` wrote.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from paredown_minimizer.gates import Result, run_gates
 from paredown_minimizer.output import align, json_text, plural, say, today, write_output
 from paredown_minimizer.policyfile import read_policy
-from paredown_schemas.errors import ExitCode, ParedownError
+from paredown_schemas.cves import Cves, read_cves
+from paredown_schemas.errors import DamagedInputError, ExitCode, ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, read_plan
 
@@ -29,6 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("gate", help="is a plan within the policy's bounds?")
     parser.add_argument("plan", metavar="PLAN", type=Path)
     parser.add_argument("--policy", metavar="FILE", type=Path, required=True)
+    parser.add_argument("--cves", metavar="FILE", type=Path, help="as cves --format json writes it")
     parser.add_argument(
         "--format",
         choices=("text", "json", "github"),
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             hint=f"write some, for example {_EXAMPLE}",
         )
     plan = read_plan(arguments.plan)
-    results = run_gates(policy, plan, today())
+    results = run_gates(policy, plan, today(), _cves(arguments.cves, plan))
     if arguments.format == "json":
         write_output("-", json_text(_document(plan, results)), force=False)
     else:
@@ -58,6 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
     failed = sum(not result.passed for result in results)
     say(f"{failed} of {plural(len(results), 'gate')} failed.")
     return ExitCode.CHECK_FAILED if failed else ExitCode.OK
+
+
+def _cves(path: Path | None, plan: Plan) -> Cves | None:
+    cves = read_cves(path) if path else None
+    if cves is not None and cves.plan != plan.id:
+        raise DamagedInputError(
+            f"cannot gate: the CVEs are of {escape_name(cves.plan)}, the plan is {plan.id}",
+            hint="compare them again with this plan",
+        )
+    return cves
 
 
 def _row(result: Result) -> Sequence[str]:

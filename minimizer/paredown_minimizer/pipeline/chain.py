@@ -226,7 +226,7 @@ class _Chain:
         if self._config.policy is None or hardened.plan is None:
             return ()
         policy = read_policy(self._config.policy)
-        results = run_gates(policy, hardened.plan, today())
+        results = run_gates(policy, hardened.plan, today(), hardened.cves)
         failed = [
             f"{result.name}: {result.told}, {result.bound}"
             for result in results

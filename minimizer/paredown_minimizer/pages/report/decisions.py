@@ -85,7 +85,7 @@ def _until(pin: Pin, material: Material) -> str:
 def _gates(material: Material) -> Section:
     found = []
     if material.policy is not None and material.date is not None:
-        found = run_gates(material.policy, material.plan, material.date)
+        found = run_gates(material.policy, material.plan, material.date, material.cves)
     rows = [Row((each.name, each.told, each.bound), "✓" if each.passed else "✗") for each in found]
     columns = Column("gate"), Column("plan"), Column("bound")
     failed = sum(not each.passed for each in found)
