@@ -1,7 +1,9 @@
 """The ``paredown`` command: finds the command's module, and is the only place that exits.
 
 A command is a module of ``commands`` with ``add_parser(subparsers)``, which declares its arguments,
-and ``run(arguments)``, which returns the exit code. Adding one touches its file and ``COMMANDS``.
+and ``run(arguments)``, which returns the exit code. One with ``TAKES_COMMAND`` gets what stands
+behind "--" as ``arguments.command``, whatever it looks like. Adding one touches its file and
+``COMMANDS``.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ COMMANDS = {
     "explain": "why a plan keeps or removes something, and what follows",
     "apply": "write the slim image",
     "check": "what a trace used and a plan removes",
+    "verify": "run the tests on the slim image, and tell what they missed",
     "pin": "add a decision to a policy file",
     "gate": "is a plan within the policy's bounds?",
     "cves": "CVEs before and after, by scans or OSV records",
@@ -49,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 128 + 2  # as a shell reports SIGINT
+    except KeyboardInterrupt as interrupt:
+        return 128 + getattr(interrupt, "number", 2)  # as a shell reports SIGINT, and others
     except BrokenPipeError:
         discard_stdout()  # whoever read us had enough: head, less
         return ExitCode.ERROR
@@ -78,7 +81,11 @@ def _run(argv: list[str]) -> int:
             module.add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary)
-    arguments = parser.parse_args(argv)
+    takes_command = getattr(module, "TAKES_COMMAND", False)
+    position = argv.index("--") if takes_command and "--" in argv else len(argv)
+    arguments = parser.parse_args(argv[:position])
+    if takes_command:
+        arguments.command = argv[position + 1 :]
     if module is None:
         parser.error("no command")
     code: int = module.run(arguments)

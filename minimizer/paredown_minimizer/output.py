@@ -126,6 +126,16 @@ def say(message: str) -> None:
     print(message, file=sys.stderr)
 
 
+def progress(message: str) -> contextlib.AbstractContextManager[Any]:
+    """Show that something goes on, on a terminal that standard error is."""
+    if not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from rich.console import Console  # noqa: PLC0415 - takes as long as a small image
+    from rich.text import Text  # noqa: PLC0415
+
+    return Console(stderr=True).status(Text(message), spinner="line")
+
+
 def _write_stdout(raw: bytes) -> None:
     try:
         sys.stdout.flush()

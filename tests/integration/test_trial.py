@@ -83,7 +83,7 @@ def test_where_nothing_can_be_recorded_the_agent_says_why(tmp_path: Path) -> Non
         _tried(tmp_path / "nowhere", tmp_path / "a.trace", "true")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_one_that_is_killed(
     number: int, nginx_rootfs: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from paredown_minimizer.apply import apply_plan, count
 from paredown_minimizer.image.model import Tree
 from paredown_minimizer.image.slim import Provenance
 from paredown_minimizer.image.source import next_step, open_image, refuse_source, write_image
+from paredown_minimizer.output import progress
 from paredown_schemas import __version__
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import read_plan
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.closing(open_image(arguments.source, plan.platform)) as image:
         slim = apply_plan(plan, image)
         provenance = Provenance(plan.image, plan.id, __version__)
-        with _progress(f"Writing {escape_name(arguments.output)}"):
+        with progress(f"Writing {escape_name(arguments.output)}"):
             write_image(
                 slim,
                 arguments.output,
@@ -62,13 +63,3 @@ def run(arguments: argparse.Namespace) -> int:
 def _totals(tree: Tree) -> str:
     files, size = count(tree)
     return f"{size / 1e6:.1f} MB in {files:,} files"
-
-
-def _progress(message: str) -> contextlib.AbstractContextManager[Any]:
-    """Show that something goes on, on a terminal only."""
-    if not sys.stderr.isatty():
-        return contextlib.nullcontext()
-    from rich.console import Console  # noqa: PLC0415 - takes as long as a small image
-    from rich.text import Text  # noqa: PLC0415
-
-    return Console(stderr=True).status(Text(message), spinner="line")
