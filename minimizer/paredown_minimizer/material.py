@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from paredown_minimizer.evidence.subject import time_of
+from paredown_minimizer.evidence.subject import NamedImage, time_of
+from paredown_minimizer.image.source import engine_reference
 from paredown_minimizer.policy import Policy
 from paredown_minimizer.policyfile import read_policy
 from paredown_schemas.cves import Cves, read_cves
@@ -27,7 +28,9 @@ from paredown_schemas.verification import Verification, read_verification
 class ReportInputs:
     """What a report is asked to be made from, and where its files go.
 
-    ``source`` is what people call the original, for the commands that are shown.
+    ``source`` and ``slim`` are what people call the original and the slim image, for the commands
+    that are shown and for tools that look for them by name; ``author`` is who claims what the VEX
+    says.
     """
 
     plan: Path
@@ -37,6 +40,8 @@ class ReportInputs:
     policy: Path | None = None
     traces: Sequence[Path] = ()
     source: str | None = None
+    slim: str | None = None
+    author: str | None = None
     force: bool = False
 
 
@@ -60,6 +65,8 @@ class Material:
     runs: Sequence[Run] = ()  # the plan's, as far as traces were given
     files: Sequence[InputFile] = ()
     source: str | None = None
+    slim: str | None = None
+    author: str | None = None
 
     @property
     def time(self) -> str | None:
@@ -79,6 +86,19 @@ class Material:
         """Return what people call the original, in their words; None where nobody said."""
         recorded = (run.image.reference for run in self.runs if run.image)
         return self.source or next(filter(None, recorded), None)
+
+    @property
+    def original_image(self) -> NamedImage:
+        """Return the original under its names."""
+        return NamedImage(self.plan.image, engine_reference(self.reference or "") or None)
+
+    @property
+    def slim_image(self) -> NamedImage:
+        """Return the slim image under its names, as far as a verification started it."""
+        reference = engine_reference(self.slim or "") or None
+        if self.verification is None:
+            return NamedImage(reference=reference)
+        return NamedImage(self.verification.slim, reference, self.verification.digest)
 
 
 def read_material(inputs: ReportInputs) -> Material:
@@ -114,6 +134,8 @@ def read_material(inputs: ReportInputs) -> Material:
         runs=tuple(_runs(inputs.traces, plan)),
         files=tuple(_files(inputs)),
         source=inputs.source,
+        slim=inputs.slim,
+        author=inputs.author,
     )
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from paredown_minimizer.evidence import sbom, vex
 from paredown_minimizer.formats import html, markdown
 from paredown_minimizer.material import Material, ReportInputs, read_material
 from paredown_minimizer.pages.report import report_page
@@ -56,12 +57,19 @@ def write_report(inputs: ReportInputs) -> Written:
 
 def make_documents(material: Material) -> Mapping[str, str]:
     """Return the text of each document by its name, one of ``FILES``."""
-    review = review_plan(material.plan)
+    plan, time = material.plan, material.time
+    review = review_plan(plan)
     page = report_page(material, review)
-    return {
+    documents = {
         "report.html": html.report(page, review),
         "report.md": markdown.report(page),
+        "sbom-before.cdx.json": sbom.make(plan, "before", material.original_image, time),
+        "sbom-after.cdx.json": sbom.make(plan, "after", material.slim_image, time),
     }
+    claims = None
+    if material.cves is not None:
+        claims = vex.make(plan, material.cves, material.slim_image, time, material.author)
+    return {**documents, **({"vex.openvex.json": claims} if claims else {})}
 
 
 def _refuse_existing(directory: Path, *, force: bool) -> None:

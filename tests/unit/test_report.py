@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,23 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     assert {"report.html", "report.md"} <= set(first)
     again = dataclasses.replace(inputs, force=True)
     assert {file.name: file.read_bytes() for file in write_report(again).files} == first
+
+
+def test_what_can_be_claimed_is_written_for_tools(tmp_path: Path) -> None:
+    cves = tmp_path / "cves.json"
+    cves.write_text(dump_cves(CVES))
+    inputs = _inputs(tmp_path, verification=_verification(tmp_path), cves=cves)
+    inputs = dataclasses.replace(inputs, slim="docker:shop:1-slim", author="ops@example.com")
+    written = {file.name: file for file in write_report(inputs).files}
+    vex = json.loads(written["vex.openvex.json"].read_text())
+    assert vex["author"] == "ops@example.com"
+    assert "pkg:oci/shop@" in vex["statements"][0]["products"][0]["@id"]
+    assert vex["timestamp"] == VERIFICATION.started
+    before, after = (
+        {each["name"] for each in json.loads(written[name].read_text())["components"]}
+        for name in ("sbom-before.cdx.json", "sbom-after.cdx.json")
+    )
+    assert before - after == {"bash", "curl", "odd\\x1b[31m"}
 
 
 def test_documents_of_another_plan_are_refused(

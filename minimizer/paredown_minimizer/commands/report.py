@@ -35,6 +35,10 @@ def add_parser(subparsers: Any) -> None:
         "--source", metavar="SOURCE", help="the original, as the commands that are shown name it"
     )
     parser.add_argument(
+        "--slim", metavar="SOURCE", help="the slim image, as the documents for tools name it"
+    )
+    parser.add_argument("--author", metavar="NAME", help="who claims what the VEX says")
+    parser.add_argument(
         "--force", action="store_true", help="replace what an earlier report wrote to DIR"
     )
     parser.set_defaults(run=run)
@@ -54,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             policy=arguments.policy,
             traces=arguments.trace,
             source=arguments.source,
+            slim=arguments.slim,
+            author=arguments.author,
             force=arguments.force,
         )
     )

@@ -94,6 +94,7 @@ FORMATS: dict[str, Format] = {
         _before_reference,
     ),
 }
+_ENGINES = ("docker", "podman")
 _SPEC = re.compile(r"([a-z][a-z-]*):(.+)", re.DOTALL)
 
 
@@ -114,6 +115,14 @@ def split_spec(spec: str) -> tuple[str, str]:
         )
     only_podman = shutil.which("podman") and not shutil.which("docker")
     return "podman" if only_podman else "docker", spec
+
+
+def engine_reference(spec: str) -> str | None:
+    """Return what an engine calls the image that a SOURCE names; None where it is no engine's."""
+    match = _SPEC.fullmatch(spec)
+    if match and match[1] in FORMATS:
+        return match[2] if match[1] in _ENGINES else None
+    return None if spec.startswith(("/", ".")) else spec
 
 
 def open_image(spec: str, platform: str | None = None) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from paredown_minimizer.image.source import engine_reference
 from paredown_minimizer.material import Material
 from paredown_minimizer.pages import Column, Row, Section
 from paredown_minimizer.pages.report.summary import short
@@ -24,7 +25,6 @@ _DEBUG = (
     "Keep the original: it has the shell, the tools and the packages that the slim one lacks. It "
     "is the image with the identity that this report names; apply refuses any other."
 )
-_SCHEMES = ("docker", "podman", "dir")
 
 
 def less(material: Material) -> Iterator[Section]:
@@ -53,10 +53,14 @@ def _source(material: Material) -> str:
 
 
 def _reference(material: Material) -> str:
-    """Return what an engine calls the original: SOURCE without its scheme."""
-    scheme, _, rest = (material.reference or "").partition(":")
-    known = rest if scheme in _SCHEMES else material.reference
-    return shlex.quote(escape_name(known)) if known else "ORIGINAL"
+    """Return what an engine calls the original, or the directory that it is."""
+    return _called(material.reference, "ORIGINAL")
+
+
+def _called(source: str | None, unknown: str) -> str:
+    """Return a SOURCE without its scheme, as a shell takes it."""
+    known = engine_reference(source or "") or (source or "").removeprefix("dir:")
+    return shlex.quote(escape_name(known)) if known else unknown
 
 
 def _start(material: Material) -> str:
@@ -134,14 +138,14 @@ def _inputs(material: Material) -> Section:
 
 def _commands(material: Material) -> Iterator[str]:
     plan = material.plan
-    source = _source(material)
+    source, slim = _source(material), shlex.quote(escape_name(material.slim or "SLIM"))
     yield f"# the original: {escape_name(plan.image)}, {escape_name(plan.platform)}"
     yield from _recording(material)
     yield f"paredown plan {source} {_plan_options(material)} -o plan.json"
     yield f"#   its id: {plan.id}"
-    yield f"paredown apply plan.json {source} -o SLIM"
+    yield f"paredown apply plan.json {source} -o {slim}"
     if verification := material.verification:
-        yield _verify(verification)
+        yield _verify(verification, material)
     for scan in material.cves.scans if material.cves else ():
         tool = escape_name(scan.tool or scan.format)
         yield f"#   scan, {scan.side}: {tool}, sha256:{escape_name(scan.sha256)}"
@@ -150,16 +154,17 @@ def _commands(material: Material) -> Iterator[str]:
     yield "paredown report plan.json -o report"
 
 
-def _verify(verification: Verification) -> str:
+def _verify(verification: Verification, material: Material) -> str:
+    soft = verification.mode == "soft"
+    image = _reference(material) if soft else _called(material.slim, "SLIM")
     run = shlex.quote(escape_name(verification.run))
     how = {
-        "rootfs": f"--rootfs SLIM --run {run}",
-        "compose": "--image SLIM --compose FILE --service NAME",
-    }.get(verification.target, f"--image SLIM --run {run}")
+        "rootfs": f"--rootfs {image} --run {run}",
+        "compose": f"--image {image} --compose FILE --service NAME",
+    }.get(verification.target, f"--image {image} --run {run}")
     lines = [escape_name(test.command) for test in verification.tests if test.command]
     tests = f" -- {shlex.quote(' && '.join(lines))}" if lines else ""
-    soft = " --soft" if verification.mode == "soft" else ""
-    return f"paredown verify plan.json {how}{soft} -o verification.json{tests}"
+    return f"paredown verify plan.json {how}{' --soft' * soft} -o verification.json{tests}"
 
 
 def _recording(material: Material) -> Iterator[str]:
