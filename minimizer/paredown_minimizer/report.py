@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from paredown_minimizer.evidence import sbom, vex
+from paredown_minimizer.evidence import sbom, statement, vex
 from paredown_minimizer.formats import html, markdown
 from paredown_minimizer.material import Material, ReportInputs, read_material
 from paredown_minimizer.pages.report import report_page
@@ -66,10 +66,18 @@ def make_documents(material: Material) -> Mapping[str, str]:
         "sbom-before.cdx.json": sbom.make(plan, "before", material.original_image, time),
         "sbom-after.cdx.json": sbom.make(plan, "after", material.slim_image, time),
     }
-    claims = None
     if material.cves is not None:
         claims = vex.make(plan, material.cves, material.slim_image, time, material.author)
-    return {**documents, **({"vex.openvex.json": claims} if claims else {})}
+        documents.update({"vex.openvex.json": claims} if claims else {})
+    bound = statement.make(
+        plan,
+        material.slim_image,
+        inputs=material.files,
+        documents=documents,
+        verification=material.verification,
+        cves=material.cves,
+    )
+    return {**documents, **({"statement.intoto.json": bound} if bound else {})}
 
 
 def _refuse_existing(directory: Path, *, force: bool) -> None:

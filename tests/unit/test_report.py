@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -103,6 +104,14 @@ def test_what_can_be_claimed_is_written_for_tools(tmp_path: Path) -> None:
     assert vex["author"] == "ops@example.com"
     assert "pkg:oci/shop@" in vex["statements"][0]["products"][0]["@id"]
     assert vex["timestamp"] == VERIFICATION.started
+    bound = json.loads(written["statement.intoto.json"].read_text())
+    assert bound["subject"][0]["digest"] == {"sha256": "2" * 64}
+    digests = {each["name"]: each["sha256"] for each in bound["predicate"]["documents"]}
+    assert digests == {
+        name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for name, file in written.items()
+        if name != "statement.intoto.json"
+    }
     before, after = (
         {each["name"] for each in json.loads(written[name].read_text())["components"]}
         for name in ("sbom-before.cdx.json", "sbom-after.cdx.json")
