@@ -22,7 +22,8 @@ class _Marks:
     """The recording that this run of pytest marks, and the test that goes on."""
 
     def __init__(self) -> None:
-        trace = os.environ.get("PAREDOWN_TRACE")
+        told = os.environ.get("PAREDOWN_TRACE")
+        trace = None if told is None else os.path.realpath(told)
         found = [each for each in running_recordings()[0] if trace in (None, each.output)]
         self._recording: RunningRecording | None = found[0] if len(found) == 1 else None
         self._results = os.environ.get("PAREDOWN_RESULTS")

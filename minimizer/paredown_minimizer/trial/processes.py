@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_WORDS = 4096  # bytes
 # The agent's last line, and what docker adds to each of its errors.
-_SAYS_NOTHING = re.compile(r"Recorded .* Wrote .*\.trace\.|(Run|See) '.* --help'")
+_SAYS_NOTHING = re.compile(r"Recorded .* Wrote |(Run|See) '.* --help'")
 _libc = ctypes.CDLL(None)
 
 

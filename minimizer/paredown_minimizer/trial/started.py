@@ -42,6 +42,10 @@ def begin(launch: Launch, recording: Recording) -> Started:
         from paredown_minimizer.trial.rootfs import StartedRootfs  # noqa: PLC0415
 
         return StartedRootfs(launch, recording)
+    if launch.target == "compose":
+        from paredown_minimizer.trial.compose import StartedService  # noqa: PLC0415
+
+        return StartedService(launch, recording)
     from paredown_minimizer.trial.container import StartedContainer  # noqa: PLC0415
 
     return StartedContainer(launch, recording)
