@@ -346,3 +346,41 @@ def test_reports_of_real_images_are_read() -> None:
     counts = {file.stem: len(compare(PLAN, [file]).findings) for file in files}
     assert counts["image"] == 2
     assert counts["empty"] == 0
+
+
+def listing(*names: str) -> dict[str, Any]:
+    """Return a report of Trivy with a list of Debian's packages."""
+    packages = [{"ID": name, "Name": name, "Version": "1"} for name in names]
+    return trivy(trivy_result([], packages=packages))
+
+
+def test_packages_that_a_scan_no_longer_shows_are_hidden(tmp_path: Path) -> None:
+    """Those that it showed before; all of the system's where nothing tells."""
+    before = listing("bash", "libc6", "python3-jwt")
+    hidden = made(tmp_path, before, listing("libc6"))
+    assert hidden.hidden == ("python3-jwt:amd64",)
+    assert "does not show 1 package: python3-jwt:amd64" in hidden.warnings[-1]
+    assert made(tmp_path, before, listing("libc6", "python3-jwt")).hidden == ()
+    alone = made(tmp_path, trivy(), listing("libc6"))
+    assert alone.hidden == ("liblog4j2-java:amd64", "python3-jwt:amd64")
+    none = made(tmp_path, before, trivy())
+    assert none.hidden == ()
+    assert none.warnings[-1] == "the trivy scan of the slim image lists no packages"
+
+
+def test_rpms_of_several_versions_are_known_by_their_name(tmp_path: Path) -> None:
+    """Their keys have the version in them: kernel-core-5.14.0-1.el9:x86_64."""
+    actions: list[tuple[int, Any]] = [(1, "remove"), (2, "keep")]
+    kernels = [
+        PackageDecision(
+            f"kernel-core-5.14.0-{n}.el9", "x86_64", f"5.14.0-{n}.el9", "rpm", action, 1, 1, 0, 0
+        )
+        for n, action in actions
+    ]
+    plan = example_plan(packages=tuple(kernels))
+    found = [
+        grype_match(f"CVE-2024-000{n}", "kernel-core", f"0:5.14.0-{n}.el9", "rpm") for n in (1, 2)
+    ]
+    cves = made(tmp_path, grype(found), plan=plan)
+    assert fates(cves) == {"CVE-2024-0001": "gone", "CVE-2024-0002": "stays"}
+    assert cves.warnings == ()

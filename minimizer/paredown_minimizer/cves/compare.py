@@ -64,7 +64,10 @@ def compare(
         ParedownError: one cannot be read.
     """
     if not before and osv is None:
-        raise UsageError("cannot compare CVEs: no scan of the original, and no OSV records")
+        raise UsageError(
+            "cannot compare CVEs: no scan of the original, and no OSV records",
+            hint="give some by --before or --osv",
+        )
     old = [read_scan(path, "before") for path in before]
     new = [read_scan(path, "after") for path in after]
     packages = Packages(plan)

@@ -16,7 +16,7 @@ from paredown_minimizer.cves.scans import SYSTEM, Report
 from paredown_minimizer.image.source import open_image
 from paredown_minimizer.output import plural
 from paredown_minimizer.packages.registry import find_managers
-from paredown_schemas.cves import Scan
+from paredown_schemas.cves import Scan, ScanFormat
 from paredown_schemas.plan import PackageDecision, Plan
 
 _SHOWN = 3
@@ -40,17 +40,15 @@ def look(plan: Plan, packages: Packages, before: Scans, after: Scans, slim: str 
     left = [package for package in plan.packages if package.action != "remove"]
     hidden: set[str] = set()
     warnings: list[str] = []
-    listed = {report.format: report for _, report in before}
-    for scan, report in after:
-        old = listed.get(report.format)
-        if report.packages:
-            seen = _keys(packages, report)
-            expected = _keys(packages, old) if old and old.packages else _system(left)
+    listed, shown = _listed(packages, before), _listed(packages, after)
+    for name, seen in shown.items():
+        if seen:
+            expected = listed.get(name) or _system(left)
             missing = {package.key for package in left if package.key in expected - seen}
-            warnings += _told(missing, f"the {scan.format} scan of the slim image does not show")
+            warnings += _told(missing, f"the {name} scan of the slim image does not show")
             hidden |= missing
-        elif old and old.packages:
-            warnings.append(f"the {scan.format} scan of the slim image lists no packages")
+        elif listed.get(name):
+            warnings.append(f"the {name} scan of the slim image lists no packages")
     if slim is not None:
         missing, extra = _declared(plan, left, slim)
         warnings += _told(missing, "the slim image's package database does not have")
@@ -59,8 +57,13 @@ def look(plan: Plan, packages: Packages, before: Scans, after: Scans, slim: str 
     return Sight(tuple(sorted(hidden)), tuple(warnings))
 
 
-def _keys(packages: Packages, report: Report) -> set[str]:
-    return {package.key for subject in report.packages for package in packages.meant(subject)}
+def _listed(packages: Packages, scans: Scans) -> dict[ScanFormat, set[str]]:
+    """Return by scanner the keys of all packages that its scans list."""
+    keys: dict[ScanFormat, set[str]] = {}
+    for _, report in scans:
+        found = keys.setdefault(report.format, set())
+        found.update(p.key for subject in report.packages for p in packages.meant(subject))
+    return keys
 
 
 def _system(left: Iterable[PackageDecision]) -> set[str]:
