@@ -19,7 +19,7 @@ from paredown_minimizer.image.slim import Provenance
 from paredown_minimizer.image.source import open_image, write_image
 from paredown_minimizer.material import ReportInputs
 from paredown_minimizer.output import human_size, plural, today
-from paredown_minimizer.pipeline import images, scanning, starting
+from paredown_minimizer.pipeline import images, scanning, starting, testing
 from paredown_minimizer.pipeline.project import (
     CVES,
     PLAN,
@@ -32,7 +32,6 @@ from paredown_minimizer.pipeline.state import digest_of, file_digest
 from paredown_minimizer.pipeline.steps import Made, Progress, Step, Steps, opened
 from paredown_minimizer.policyfile import read_policy
 from paredown_minimizer.trial.run import run_trial
-from paredown_minimizer.verify import verify_strict
 from paredown_schemas import __version__
 from paredown_schemas.cves import Cves, dump_cves, read_cves
 from paredown_schemas.errors import ParedownError
@@ -40,7 +39,6 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, dump_plan, read_plan
 from paredown_schemas.verification import Verification, dump_verification, read_verification
 
-_TRACE = "slim.trace"  # of the tests, as verify names it
 # What a recording tells beside the files: it takes little, and the report says what follows.
 _ALSO = ("capabilities", "syscalls", "exists")
 
@@ -96,16 +94,22 @@ class _Chain:
 
     def run(self, hardened: Hardened) -> None:
         traces = [self._record(scenario) for scenario in self._config.scenarios]
-        hardened.plan = self._plan(traces)
+        self._steps.do(self._plan_step(traces))
+        hardened.plan = self._plan
         hardened.gates = self._gate("gates of the plan", hardened)
         if not all(gate.passed for gate in hardened.gates):
             return
-        self._apply(hardened.plan)
-        hardened.verification = self._verify(hardened.plan)
-        hardened.cves = self._compare_cves(hardened.plan)
-        if hardened.cves is not None:
+        self._steps.do(self._apply_step())
+        hardened.verification = self._verify(traces)
+        hardened.plan = self._plan
+        hardened.cves = self._compare_cves()
+        if hardened.cves is not None or hardened.verification.rounds:
             hardened.gates = self._gate("gates", hardened)
         hardened.report = self._report(traces, hardened)
+
+    @property
+    def _plan(self) -> Plan:
+        return read_plan(self._config.evidence / PLAN)
 
     def _record(self, scenario: Command) -> str:
         """Return the trace's name in the evidence directory."""
@@ -144,33 +148,32 @@ class _Chain:
             )
         return trace
 
-    def _plan(self, traces: Sequence[str]) -> Plan:
-        config = self._config
-
+    def _plan_step(self, traces: Sequence[str]) -> Step:
         def plan(work: Path) -> Made:
-            decision = planning.make_plan(
-                planning.Inputs(
-                    source=config.source,
-                    traces=[str(config.evidence / trace) for trace in traces],
-                    policy=config.policy,
-                    granularity=config.granularity,
-                    accept_partial=config.accept_partial,
-                )
-            )
+            decision = planning.make_plan(self._inputs(traces))
             (work / PLAN).write_text(dump_plan(decision.plan), "utf-8")
             return Made(_totals(decision.plan), warnings=decision.warnings)
 
-        settings = digest_of([config.granularity, config.accept_partial])
+        settings = digest_of([self._config.granularity, self._config.accept_partial])
         inputs = {**self._source, **self._policy(), "settings": settings, "paredown": __version__}
-        inputs |= dict(map(self._steps.file, traces))
-        self._steps.do(Step("plan", inputs, [PLAN], plan))
-        return read_plan(config.evidence / PLAN)
+        return Step("plan", {**inputs, **dict(map(self._steps.file, traces))}, [PLAN], plan)
 
-    def _apply(self, plan: Plan) -> None:
+    def _inputs(self, traces: Sequence[str]) -> planning.Inputs:
+        config = self._config
+        return planning.Inputs(
+            source=config.source,
+            traces=[str(config.evidence / trace) for trace in traces],
+            policy=config.policy,
+            granularity=config.granularity,
+            accept_partial=config.accept_partial,
+        )
+
+    def _apply_step(self) -> Step:
         config = self._config
 
         def apply(work: Path) -> Made:
             del work
+            plan = self._plan
             taken = images.digest(config.output) is not None
             self._steps.claim(config.output, taken=taken)
             with contextlib.closing(open_image(config.source, plan.platform)) as image:
@@ -182,25 +185,33 @@ class _Chain:
 
         inputs = {**self._source, **dict([self._steps.file(PLAN)])}
         inputs |= {"keep_layers": str(config.keep_layers), "paredown": __version__}
-        self._steps.do(Step("apply", inputs, [], apply, config.output, images.digest))
+        return Step("apply", inputs, [], apply, config.output, images.digest)
 
-    def _verify(self, plan: Plan) -> Verification:
+    def _verify(self, traces: Sequence[str]) -> Verification:
+        """Verify, and where that repaired something take over what it made."""
+        self._steps.do(self._verify_step(traces))
+        verification = read_verification(self._config.evidence / VERIFICATION)
+        if any(turn.pins for turn in verification.rounds) and verification.outcome == "passed":
+            self._steps.adopt(self._plan_step(traces), _totals(self._plan))
+            self._steps.adopt(self._apply_step(), f"wrote {escape_name(self._config.output)}")
+            self._steps.adopt(self._verify_step(traces), _told(verification).told)
+        return verification
+
+    def _verify_step(self, traces: Sequence[str]) -> Step:
         config = self._config
 
         def verify(work: Path) -> Made:
-            launch = starting.launch(config, config.output)
-            suite = starting.suite(config, config.tests)
-            verification = verify_strict(plan, launch, suite, work)
+            verification = testing.verify(config, self._inputs(traces), self._plan, work)
             (work / VERIFICATION).write_text(dump_verification(verification), "utf-8")
             return _told(verification)
 
         inputs = {**self._source, **self._slim(), **dict([self._steps.file(PLAN)])}
         inputs |= {**starting.settings(config, config.tests), "paredown": __version__}
-        files = [VERIFICATION, _TRACE, f"{_TRACE}.log", f"{_TRACE}.tests.log"]
-        self._steps.do(Step("verify", inputs, files, verify))
-        return read_verification(config.evidence / VERIFICATION)
+        inputs["repair"] = str(config.repair)
+        files = [VERIFICATION, *testing.FILES]
+        return Step("verify", inputs, files, verify)
 
-    def _compare_cves(self, plan: Plan) -> Cves | None:
+    def _compare_cves(self) -> Cves | None:
         config = self._config
         if config.scan is None and config.osv is None:
             return None
@@ -212,7 +223,7 @@ class _Chain:
                 before, after = ([work / name] for name in scans)
                 scanning.scan(config.scan, config.source, before[0], config.timeout)
                 scanning.scan(config.scan, config.output, after[0], config.timeout)
-            cves = compare(plan, before, after, config.osv, config.output)
+            cves = compare(self._plan, before, after, config.osv, config.output)
             (work / CVES).write_text(dump_cves(cves), "utf-8")
             return Made(_counted(cves), warnings=cves.warnings)
 

@@ -61,8 +61,11 @@ class State:
         return next((done for done in self.steps if done.name == name), None)
 
     def with_step(self, done: Done) -> State:
-        """Return the state with a step that was not done."""
-        return dataclasses.replace(self, steps=(*self.steps, done))
+        """Return the state with a step that was done, in its place if it was done before."""
+        if self.find(done.name) is None:
+            return dataclasses.replace(self, steps=(*self.steps, done))
+        steps = tuple(done if each.name == done.name else each for each in self.steps)
+        return dataclasses.replace(self, steps=steps)
 
     def without(self, name: str) -> State:
         """Return the state without a step, and those that were made of what it made."""
