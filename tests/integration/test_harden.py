@@ -32,7 +32,7 @@ def _project(space: Path, source: Path, **more: Any) -> Path:
         "name": "web",
         "source": f"dir:{source}",
         "output": "dir:slim",
-        "run": COMMAND,
+        "run": f"{COMMAND} {space}",  # to be told from others
         "ready": _FETCH,
         "scenarios": [{"name": "one", "command": _FETCH}, {"name": "two", "command": _FETCH}],
         "policy": "policy.yaml",
@@ -75,10 +75,6 @@ def _kill_in(step: str, space: Path) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
-def _gone() -> bool:
-    return not processes(COMMAND)
-
-
 @pytest.fixture(scope="module")
 def hardened(apk_rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that was hardened, and that nobody killed."""
@@ -96,7 +92,7 @@ def test_killed_in_each_step_it_goes_on_to_the_same_end(
     traces: dict[str, bytes] = {}
     for number, step in enumerate(_STEPS):
         _kill_in(step, space)
-        wait_for(_gone)
+        wait_for(lambda: not processes(str(space)))
         assert [each.name for each in read_state(evidence).steps] == list(_STEPS[:number])
         for trace in (evidence / "traces").glob("*.trace"):
             assert traces.setdefault(trace.name, trace.read_bytes()) == trace.read_bytes()

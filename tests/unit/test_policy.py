@@ -195,11 +195,11 @@ _BLOCK = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.MULTILINE)
 
 def _examples() -> list[str]:
     """The policies, and parts of one, that docs/ shows."""
-    texts = [(DOCS / name).read_text() for name in ("decisions.md", "gates.md")]
+    texts = [(DOCS / name).read_text() for name in ("decisions.md", "gates.md", "hardening.md")]
     blocks = [
         textwrap.dedent(block.lstrip("\n")) for text in texts for block in _BLOCK.findall(text)
     ]
-    keys = ("version", "leave_out", "remove_unless_used", "rules", "gates")
+    keys = ("version", "leave_out", "remove_unless_used", "rules", "gates", "renew")
     return [block for block in blocks if block.startswith(tuple(f"{key}:" for key in keys))]
 
 
@@ -219,5 +219,8 @@ def test_the_documents_show_each_part() -> None:
     gates = (DOCS / "gates.md").read_text()
     named = schema["definitions"]["gates"]["properties"]
     assert [name for name in named if f"`{name}" not in gates] == []
+    bounds = schema["definitions"]["renew"]["properties"]
+    hardening = (DOCS / "hardening.md").read_text()
+    assert [name for name in bounds if f"`{name}" not in hardening] == []
     kinds = schema["definitions"]["surface_kind"]["enum"]
     assert [kind for kind in kinds if f"`{kind}`" not in gates] == []

@@ -48,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Harden one image after the other; print a table of what became of them."""
     from paredown_minimizer.pipeline.project import chosen, read_project  # noqa: PLC0415
+    from paredown_minimizer.trial.processes import interruptible  # noqa: PLC0415
 
     configs = chosen(read_project(arguments.file), arguments.image)
     where = Path.cwd()
@@ -57,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     code = ExitCode.OK
     for config in configs:
         begin = time.monotonic()
-        row, told, its_code = _harden(config, force=arguments.force)
+        with interruptible():
+            row, told, its_code = _harden(config, force=arguments.force)
         rows.append((config.name, *row, _took(time.monotonic() - begin)))
         lies += [f"{config.name}: {line}" for line in told]
         code = its_code if code != ExitCode.ERROR and its_code != ExitCode.OK else code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import re
 import shutil
@@ -94,7 +95,8 @@ def start(
         stderr=log,
         env=None if environment is None else {**os.environ, **environment},
         start_new_session=True,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 - we have no other thread that holds locks
+        # We have no other thread that holds locks.
+        preexec_fn=functools.partial(_end_with, os.getpid()),  # noqa: PLW1509
     )
 
 
@@ -146,8 +148,10 @@ def _members(session: int) -> Iterator[int]:
                 yield int(name)
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the line above: no signal will come
+        os._exit(128 + signal.SIGTERM)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
