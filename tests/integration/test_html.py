@@ -16,6 +16,8 @@ from browser import chromium, logged, missing, show
 from fixture_types import Require
 from paredown_minimizer.comparison import compare
 from paredown_minimizer.formats import find_format
+from paredown_minimizer.material import Material
+from paredown_minimizer.report import make_documents
 from paredown_minimizer.review import review_plan
 from paredown_schemas.plan import Evidence, ListedPaths, Plan
 from plans import full_plan, package
@@ -221,3 +223,30 @@ def test_twenty_thousand_paths_open_in_two_seconds(
     field.send_keys("p199/__pycache__/module_007")
     _wait(browser, "document.getElementById('found').textContent")
     assert "1 removed path" in browser.find_element(By.ID, "found").text
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (400, True)])
+def test_a_report_is_readable_at_any_width_and_on_paper(
+    browser: webdriver.Chrome, tmp_path: Path, width: int, dark: bool
+) -> None:
+    """What was gained, proven and stays is on the first screen; nothing hostile runs or loads."""
+    plan = full_plan(packages=(package(HOSTILE, "remove", 0, 1, 5_000_000), *full_plan().packages))
+    page = tmp_path / "report.html"
+    page.write_text(make_documents(Material(plan, source="docker:shop:1.4"))["report.html"])
+    logged(browser)
+    show(browser, page, width, dark=dark)
+    answers = browser.find_element(By.ID, "answers")
+    assert answers.location["y"] + answers.size["height"] <= 900
+    assert "Not verified: no test has run on the slim image" in answers.text
+    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    *worst, (count, *_) = browser.execute_script(CONTRAST)
+    assert count > 200
+    assert worst[0][0] >= 4.5, worst
+    rest = "return document.querySelectorAll('details.rest:not([open])').length"
+    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = false)")
+    assert browser.execute_script(rest)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert not browser.execute_script(rest)
+    assert browser.find_elements(By.TAG_NAME, "img") == []
+    assert logged(browser) == ([], {page.as_uri()})
