@@ -190,7 +190,6 @@ def _documents(plan: Plan = PLAN, **more: Any) -> tuple[str, str]:
         pytest.param({}, "layer 2: COPY app /app 1 0 1.3 MB 0 B", id="packages by layer"),
         pytest.param({}, "1 path until 2027-01-31", id="pin"),
         pytest.param({}, "paredown apply plan.json ORIGINAL -o SLIM", id="original unknown"),
-        pytest.param({"source": "docker:a b"}, "--entrypoint sh 'a b'", id="debugging"),
         pytest.param(
             {"verification": VERIFICATION}, "1 of 1 test passed on the slim image", id="proven"
         ),
@@ -201,9 +200,9 @@ def _documents(plan: Plan = PLAN, **more: Any) -> tuple[str, str]:
             id="round",
         ),
         pytest.param(
-            {"verification": VERIFICATION, "source": "docker:shop"},
-            "docker run --rm shop",
-            id="start the original",
+            {"verification": VERIFICATION, "source": "dir:/srv/shop"},
+            "paredown-agent record --rootfs /srv/shop -o debug.trace -- docker run --rm",
+            id="start a directory",
         ),
         pytest.param({"verification": VERIFICATION}, "1 path expired 2027-01-31", id="expired"),
         pytest.param(
@@ -243,6 +242,16 @@ def _documents(plan: Plan = PLAN, **more: Any) -> tuple[str, str]:
 def test_says(more: dict[str, Any], says: str) -> None:
     for text in _documents(**more):
         assert says in text
+
+
+def test_the_original_can_be_started_again() -> None:
+    """As the tests did, or with its tools beside the slim one; names are quoted for the shell."""
+    plan = full_plan(image="image-sha256:" + "3" * 64)
+    verification = dataclasses.replace(VERIFICATION, plan=plan.id, image=plan.image)
+    for text in _documents(plan, verification=verification, source="docker:a b"):
+        assert "docker run --rm 'a b'" in text
+        assert "--network container:NAME --entrypoint sh 'a b'" in text
+        assert "paredown apply plan.json 'docker:a b' -o SLIM" in text
 
 
 def test_figures_of_cves_are_never_added_up() -> None:

@@ -64,7 +64,9 @@ def _pins(material: Material) -> Section:
         for pin in ranked
     ]
     columns = Column("target", "name"), Column("paths"), Column("expires"), Column("reason")
-    judged = f"Expired is what had on {material.date}." if material.date else ""
+    judged = (
+        f"Judged on {material.date}, the day of which this report speaks." if material.date else ""
+    )
     note = judged if any(pin.expires for pin in ranked) else ""
     title = f"Decisions of people: {plural(len(rows), 'pin')}"
     prose = () if rows else (_NO_PINS,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from paredown_minimizer.image.source import engine_reference
 from paredown_minimizer.material import Material
@@ -14,6 +14,7 @@ from paredown_minimizer.runtime.formats import as_docker
 from paredown_minimizer.runtime.settings import find_settings
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, TraceInput
+from paredown_schemas.trace import Facet
 from paredown_schemas.verification import Verification
 
 _LESS = (
@@ -25,6 +26,9 @@ _DEBUG = (
     "Keep the original: it has the shell, the tools and the packages that the slim one lacks. It "
     "is the image with the identity that this report names; apply refuses any other."
 )
+
+# What is recorded on request only (docs/running-with-less.md).
+_ALSO: tuple[Facet, ...] = ("exists", "missing", "capabilities", "syscalls")
 
 
 def less(material: Material) -> Iterator[Section]:
@@ -39,7 +43,7 @@ def chapters(material: Material) -> Iterator[Section]:
     """Yield how to start the original again, and how to do all of it once more."""
     plan = material.plan
     yield Section("debug", "Start the unhardened original", prose=(_DEBUG,), chapter=True)
-    yield Section("start", "As it was started for the tests", code=_start(material))
+    yield _start(material)
     yield _beside(material)
     yield _layers(plan)
     yield Section("reproduce", "Reproduce", prose=tuple(_reproduce(material)), chapter=True)
@@ -63,19 +67,30 @@ def _called(source: str | None, unknown: str) -> str:
     return shlex.quote(escape_name(known)) if known else unknown
 
 
-def _start(material: Material) -> str:
-    verification = material.verification
-    if verification is None:
-        return ""
-    run, original = escape_name(verification.run), _reference(material)
-    if verification.target == "rootfs":
-        return (
+def _is_directory(material: Material) -> bool:
+    return material.plan.image.startswith("dir-")
+
+
+def _start(material: Material) -> Section:
+    """As the tests did it, else as the last run was recorded; else nobody knows."""
+    verification, runs = material.verification, material.runs
+    if verification is not None:
+        title, run = "As it was started for the tests", escape_name(verification.run)
+    else:
+        title, run = "As it was recorded", _words(runs[-1].header.command) if runs else ""
+    original = _reference(material)
+    if run and _is_directory(material):
+        run = (
             "# through an overlay, so that the directory does not change\n"
             f"paredown-agent record --rootfs {original} -o debug.trace -- {run}"
         )
-    if verification.target == "compose":
-        return f"# with {original} as the image of the service\n{run}"
-    return run.replace("{image}", original)
+    elif verification is not None and verification.target == "compose":
+        run = f"# with {original} as the image of the service\n{run}"
+    return Section("start", title, code=run.replace("{image}", original))
+
+
+def _words(command: Sequence[str]) -> str:
+    return " ".join(shlex.quote(escape_name(word)) for word in command)
 
 
 def _beside(material: Material) -> Section:
@@ -87,9 +102,8 @@ def _beside(material: Material) -> Section:
         "# Kubernetes\n"
         f"kubectl debug -it POD --target CONTAINER --image {original} -- sh"
     )
-    rootfs = material.verification is not None and material.verification.target == "rootfs"
     title = "With its tools beside the running slim one"
-    return Section("beside", title, code="" if rootfs else code)
+    return Section("beside", title, code="" if _is_directory(material) else code)
 
 
 def _layers(plan: Plan) -> Section:
@@ -168,15 +182,16 @@ def _verify(verification: Verification, material: Material) -> str:
 
 
 def _recording(material: Material) -> Iterator[str]:
-    commands = {run.header.run: run.header for run in material.runs}
+    runs = {run.header.run: run for run in material.runs}
     for number, trace in enumerate(material.plan.traces, 1):
-        header = commands.get(trace.run)
-        named = shlex.quote(escape_name(trace.scenario or ""))
-        scenario = f" --scenario {named}" if trace.scenario else ""
-        command = "COMMAND"
-        if header is not None:
-            command = " ".join(shlex.quote(escape_name(word)) for word in header.command)
-        yield (f"paredown-agent record -o {_trace_name(number)}{scenario} -- {command}")
+        run = runs.get(trace.run)
+        words = ["paredown-agent record", f"-o {_trace_name(number)}"]
+        words += [f"--rootfs {_reference(material)}"] if _is_directory(material) else []
+        words += [f"--scenario {_words([trace.scenario])}"] if trace.scenario else []
+        also = [facet for facet in _ALSO if run and run.coverage()[facet] is None]
+        words += [f"--also {','.join(also)}"] if also else []
+        command = _words(run.header.command) if run else ""
+        yield f"{' '.join(words)} -- {command or 'COMMAND'}"
 
 
 def _plan_options(material: Material) -> str:

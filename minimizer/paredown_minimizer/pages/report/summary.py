@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
+from paredown_minimizer.image.source import engine_reference
 from paredown_minimizer.material import Material
 from paredown_minimizer.output import human_size, percent_gone, plural
 from paredown_minimizer.pages import Column, Row, Section
@@ -26,7 +27,8 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\dZ")
 
 def image_name(material: Material) -> str:
     """Return what people call the original, as far as anybody said; escaped."""
-    name = material.reference
+    source = material.reference or ""
+    name = engine_reference(source) or source.removeprefix("dir:")
     return escape_name(name) if name else short(material.plan.image)
 
 
