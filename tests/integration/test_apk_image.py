@@ -13,12 +13,12 @@ import pytest
 
 import apk_tree
 from fixture_types import Serve
-from paredown_minimizer.cli import main
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.packages.apk import Apk
 from paredown_schemas.plan import read_plan
 from paredown_schemas.trace import File
-from traces import trace_records, use, write_trace
+from slim_trees import slim_tree
+from traces import use
 from tree_witness import dangling, regular_bytes
 from trees import table
 
@@ -64,14 +64,7 @@ def slimmed(
 ) -> Path:
     """Return what is left of a tree of which ``used`` is; the plan lies beside it."""
     place = factory.mktemp("apk")
-    image = open_directory(str(original))
-    trace = place / "app.trace"
-    write_trace(trace, trace_records(used, identity=image.identity, platform=image.platform))
-    image.close()
-    plan = place / "plan.json"
-    arguments = [f"dir:{original}", "--trace", str(trace), "--granularity", granularity]
-    assert main(["plan", *arguments, "-o", str(plan)]) == 0
-    assert main(["apply", str(plan), f"dir:{original}", "-o", f"dir:{place}/slim"]) == 0
+    slim_tree(original, used, granularity, place)
     return place / "slim"
 
 

@@ -10,10 +10,9 @@ import pytest
 
 import distroless_tree
 import strace_witness
-from paredown_minimizer.cli import main
-from paredown_minimizer.image.directory import open_directory
 from paredown_schemas.plan import read_plan
-from traces import trace_records, use, write_trace
+from slim_trees import slim_tree
+from traces import use
 from tree_witness import dangling, regular_bytes
 from trees import table
 
@@ -38,14 +37,7 @@ def slim(
     uses = strace_witness.run(command(original), place / "strace", original)
     used = [use(path, how="exec") for path in sorted(uses.executed)]
     used += [use(path) for path in sorted(uses.opened - uses.executed)]
-    image = open_directory(str(original))
-    trace = place / "app.trace"
-    write_trace(trace, trace_records(used, identity=image.identity, platform=image.platform))
-    image.close()
-    plan = place / "plan.json"
-    arguments = [f"dir:{original}", "--trace", str(trace), "--granularity", request.param]
-    assert main(["plan", *arguments, "-o", str(plan)]) == 0
-    assert main(["apply", str(plan), f"dir:{original}", "-o", f"dir:{place}/slim"]) == 0
+    slim_tree(original, used, request.param, place)
     return place / "slim"
 
 

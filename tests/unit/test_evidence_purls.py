@@ -87,7 +87,7 @@ def test_packages_are_named_as_their_types_define(
     assert (found and found.to_string()) == purl
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(PACKAGES, st.sampled_from(MANAGERS), st.sampled_from(["debian", "De bian", "/", "a/b"]))
 def test_every_package_url_is_valid_and_reads_back_as_the_package(
     decision: PackageDecision, manager: str, vendor: str

@@ -115,7 +115,7 @@ def test_the_library_reads_back_what_it_wrote() -> None:
     assert {"nginx", "libc6"} <= purls
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(PLANS)
 def test_every_plan_makes_valid_documents(plan: Plan) -> None:
     image = NamedImage(plan.image, plan.paredown, "sha256:" + "0" * 64)

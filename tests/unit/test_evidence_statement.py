@@ -132,7 +132,7 @@ def test_the_predicate_s_schema_lets_nothing_else_pass() -> None:
     VALIDATOR.validate(predicate)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(PLANS)
 def test_every_plan_makes_a_valid_statement_and_the_same_again(plan: Plan) -> None:
     image = NamedImage(SLIM, plan.paredown, DIGEST)

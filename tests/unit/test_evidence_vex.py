@@ -251,7 +251,7 @@ def test_directories_are_products_by_their_identity() -> None:
     assert other["@id"] != document["@id"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(PLANS, st.lists(any_records(Finding), max_size=4), st.randoms())
 def test_any_plan_makes_valid_claims_or_none(
     plan: Plan, findings: list[Finding], random: Any
