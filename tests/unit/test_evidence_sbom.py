@@ -127,7 +127,7 @@ def test_every_plan_makes_valid_documents(plan: Plan) -> None:
     ("runs", "expected"),
     [
         (("2026-01-30T00:00:00Z", "2026-02-01T09:00:00Z"), "2026-02-01T09:00:00Z"),
-        ((None, "yesterday\x1b"), None),
+        ((None, "yesterday\x1b", "2026-02-31T00:00:00Z", "2026-01-01T24:61:00Z"), None),
         ((), None),
     ],
 )

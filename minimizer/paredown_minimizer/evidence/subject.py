@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from paredown_schemas.plan import Plan
 from paredown_schemas.verification import Verification
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\dZ")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +45,14 @@ def time_of(plan: Plan, verification: Verification | None) -> str | None:
     """
     runs = sorted(trace.started or "" for trace in plan.traces)
     times = ([verification.started] if verification else []) + runs[::-1]
-    return next(filter(_TIME.fullmatch, times), None)
+    return next(filter(_is_time, times), None)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return bool(_TIME.fullmatch(text) and dt.datetime.fromisoformat(text.removesuffix("Z")))
+    except ValueError:  # the 31st of February
+        return False
 
 
 def require_of(plan: Plan, made_of: str, what: str) -> None:
