@@ -76,12 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             verification = verify_strict(plan, launch, suite, space, original=arguments.original)
     document = dump_verification(verification)
-    if arguments.output:
-        write_output(arguments.output, document, force=arguments.force)
     table = "".join(line + "\n" for line in lines(verification))
-    write_output("-", document if arguments.format == "json" else table, force=False)
+    as_json = arguments.format == "json" or arguments.output == "-"
+    write_output("-", document if as_json else table, force=False)
     for line in _told(verification, arguments):
         say(line)
+    if arguments.output not in (None, "-"):  # last: where that fails the rest has been told
+        write_output(arguments.output, document, force=arguments.force)
     return ExitCode.OK if verification.outcome == "passed" else ExitCode.CHECK_FAILED
 
 

@@ -103,7 +103,8 @@ class Agent:
         told = tail(self._recording.log)
         if status in _NOT_STARTED:
             return NotStartedError(str(_told(told, f"the command's status was {status}")))
-        return _told(told, "cannot record")
+        silent = f"cannot record: paredown-agent ended with status {status} and says nothing in "
+        return _told(told, silent + str(self._recording.log))
 
 
 def _told(text: str, otherwise: str) -> ParedownError:
