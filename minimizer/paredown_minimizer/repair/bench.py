@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paredown_minimizer.apply import apply_plan
 from paredown_minimizer.image.engine import forget_stored
 from paredown_minimizer.image.slim import Provenance
-from paredown_minimizer.image.source import open_image, write_image
+from paredown_minimizer.image.source import open_image, split_spec, write_image
 from paredown_minimizer.output import write_output
 from paredown_minimizer.planning import Inputs, make_plan
 from paredown_minimizer.policy import Pin
 from paredown_minimizer.policyedit import with_pins
 from paredown_minimizer.policyfile import parse_policy
-from paredown_minimizer.trial.model import Launch
+from paredown_minimizer.trial import Launch, Suite, run_trial
+from paredown_minimizer.verify import verify_strict
 from paredown_minimizer.yamlfile import read_text
 from paredown_schemas import __version__
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, dump_plan
+from paredown_schemas.trace import File, Lookup, Record, read_trace
 from paredown_schemas.verification import Outcome, Verification
 
 _EMPTY = "version: 1\n"
@@ -45,17 +47,12 @@ class ImageBench:
         inputs: Inputs,
         launch: Launch,
         places: Places,
-        verify: Callable[[Plan, Launch], Verification],
-        original: Callable[[], Outcome],
+        suite: Suite,
     ) -> None:
-        """Take what plans are made of; the policy in it gives way to that of ``places``.
-
-        ``verify`` tests the image that a launch names, ``original`` the one that was recorded.
-        """
+        """Take what plans are made of; the policy in it gives way to that of ``places``."""
         self._launch = launch
         self._places = places
-        self._verify = verify
-        self.test_original = original
+        self._suite = suite
         self._what = f"cannot add pins to {escape_name(str(places.policy))}"
         self._text = self._written = self._read()
         # Pins are added to the policy as it was at first: those of a round are in its file then.
@@ -70,7 +67,29 @@ class ImageBench:
     def test(self, plan: Plan) -> Verification:
         """Apply ``plan`` beside the image, and run the tests there."""
         with self._scratch(plan) as image:
-            return self._verify(plan, dataclasses.replace(self._launch, image=image))
+            launch = dataclasses.replace(self._launch, image=image)
+            return verify_strict(plan, launch, self._suite, self._places.space)
+
+    def listed(self) -> frozenset[str]:
+        """Return the directories whose entries were asked for in the last test."""
+        trace = self._places.space / "slim.trace"
+        records = (
+            [r for run in read_trace(trace).runs for r in run.records] if trace.exists() else []
+        )
+        return frozenset(
+            record.path
+            for record in records
+            if (isinstance(record, File) and record.how == "directory")
+            or (isinstance(record, Lookup) and record.call == "list" and record.error is None)
+        )
+
+    def test_original(self) -> Outcome | None:
+        """Run the tests on the original, where it can be started as the image is."""
+        scheme, location = split_spec(self._inputs.source)
+        if scheme != split_spec(self._spec(self._launch.image))[0]:
+            return None
+        launch = dataclasses.replace(self._launch, image=location)
+        return run_trial(launch, self._suite, self._places.space / "original.trace").outcome
 
     def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
         """Write policy, plan and image, each whole or not at all.
@@ -122,3 +141,9 @@ class ImageBench:
     @property
     def _engine(self) -> str:
         return "podman" if self._launch.target == "podman" else "docker"
+
+
+def _lists(record: Record) -> bool:
+    if isinstance(record, Lookup):
+        return record.call == "list" and record.error is None
+    return isinstance(record, File) and record.how == "directory"

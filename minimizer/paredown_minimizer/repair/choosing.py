@@ -14,7 +14,6 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
 from paredown_schemas.verification import Case, Missing, Verification
 
-_ASKED = frozenset({"stat", "access", "readlink"})
 _SHOWN = 60  # characters of a test's name in a reason
 
 
@@ -53,8 +52,8 @@ def choose(plan: Plan, verification: Verification) -> list[Missing]:
 
 
 def used(plan: Plan, misses: Iterable[Missing]) -> list[Missing]:
-    """Return what was opened or started, and not only asked for, and that no person removes."""
-    found = [miss for miss in misses if not _ASKED.issuperset(miss.asked)]
+    """Return what was opened or started, not only asked for, and that no person removes."""
+    found = [miss for miss in misses if miss.held_by is not None]
     return [miss for miss in found if removed_by(plan, miss) is None]
 
 

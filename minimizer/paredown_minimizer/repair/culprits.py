@@ -32,7 +32,7 @@ class Trials:
     """How the tests fare with more pins; ``runs`` are left of those that are allowed."""
 
     outcome: Callable[[Sequence[Pin]], Outcome]
-    original: Callable[[], Outcome]
+    original: Callable[[], Outcome | None]
     runs: int
 
     def pass_with(self, pins: Sequence[Pin]) -> bool:
@@ -70,10 +70,11 @@ def find_culprits(
         raise UnexplainedError("the runs that are allowed are used up (--runs)") from None
 
 
-def _elsewhere(original: Outcome) -> str:
-    if original == "passed":
-        return "they fail with all that was removed restored, too, and pass on the original"
-    return "they fail on the original, too"
+def _elsewhere(original: Outcome | None) -> str:
+    if original not in (None, "passed"):
+        return "they fail on the original, too"
+    on = " and pass on the original" if original else ""
+    return f"they fail with all that was removed restored, too{on}"
 
 
 class _Hunt:
@@ -83,19 +84,25 @@ class _Hunt:
 
     def pins(self, known: Sequence[Suspect]) -> list[Pin]:
         found = self._search([]).find(known)
-        for group in tuple(found):
-            others = [each for each in found if each is not group]
-            found = [*others, *self._parts(group, others)]
+        for whole in tuple(found):
+            found.remove(whole)
+            found += self._least(whole, found)
         return _pins(found, self._reason)
 
-    def _parts(self, group: Suspect, others: Sequence[Suspect]) -> list[Suspect]:
-        parts = group.parts()
+    def _least(self, whole: Suspect, others: Sequence[Suspect]) -> list[Suspect]:
+        """Return what of it is needed beside the others: all, if that is more than a few parts."""
+        parts = whole.parts()
         if len(parts) == 1:
-            return parts
+            return parts if parts == [whole] else self._least(parts[0], others)
         try:
-            return self._search(others).find(parts, _PARTS)
+            found = self._search(others).find(parts, _PARTS)
         except (TooManyError, OutOfRunsError):
-            return [group]
+            return [whole]
+        least: list[Suspect] = []
+        while found:
+            part = found.pop()
+            least += self._least(part, [*others, *found, *least])
+        return least
 
     def _search(self, others: Sequence[Suspect]) -> Search[Suspect]:
         def passes(some: Sequence[Suspect]) -> bool:

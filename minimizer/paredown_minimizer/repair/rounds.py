@@ -27,8 +27,11 @@ class Bench(Protocol):
     def test(self, plan: Plan) -> Verification:
         """Apply ``plan`` where nobody else looks, and run the tests there."""
 
-    def test_original(self) -> Outcome:
-        """Run the tests on the original image."""
+    def listed(self) -> frozenset[str]:
+        """Return the directories whose entries were asked for in the last test."""
+
+    def test_original(self) -> Outcome | None:
+        """Run the tests on the original image; None where it cannot be started."""
 
     def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
         """Write these pins into the policy, and the plan and its image to their places."""
@@ -104,7 +107,7 @@ class Repair:
         failed = ", ".join(sorted(failing(verification.tests))[:_NAMED]) or "the start"
         reason = f"{escape_name(failed)} failed without it on {day}, though nothing asked for it"
         try:
-            return "bisection", find_culprits(plan, self._trials(), reason)
+            return "bisection", find_culprits(plan, self._trials(), reason, self.bench.listed())
         except UnexplainedError as error:
             self._why = str(error)
             return None, []
