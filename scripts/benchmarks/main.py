@@ -16,6 +16,7 @@ import images
 import instructions
 import kernels
 import proof
+import repair
 import runs
 import scale
 import speed
@@ -26,6 +27,7 @@ from harness import ROOT, workspace
 TABLES = {
     "gains": gains.measure,
     "study": study.measure,
+    "repair": repair.measure,
     "images": images.measure,
     "cost": cost.measure,
     "also": also.measure,

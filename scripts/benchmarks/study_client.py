@@ -1,7 +1,7 @@
 """The tests of a program of the study, as a repair runs them: ask, and compare with the original.
 
 ``study_client.py NAME EXPECTED`` asks everything that the program is asked, each check in a phase
-of its own. Where there is no file EXPECTED it is written: what the original answers.
+of its own, and fails where an answer is not the one in the file EXPECTED.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -24,31 +24,22 @@ from server import Server
 _LONGEST = 100  # characters of a check's name
 
 
-def named(name: str) -> Program:
-    """Return the program of that name."""
-    return next(each for each in PROGRAMS if each.application.name == name)
+def ask(
+    checks: Sequence[Check],
+    running: Server,
+    program: Program,
+    mark: Callable[[str], None] = lambda _: None,
+) -> Iterator[tuple[str, object]]:
+    """Ask in order; yield the name of each check and the answer."""
+    for number, check in enumerate(checks):
+        name = f"{number}: {check}"[:_LONGEST].replace("\n", " ")
+        mark(name)
+        yield name, _answer(check, running, program.application.source)
 
 
-def main(name: str, file: Path) -> int:
-    """Return 1 if a check is answered otherwise than by the original."""
-    program = named(name)
-    known = pickle.loads(file.read_bytes()) if file.exists() else None
-    network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    running = Server(os.getpid(), network, program.application.port)
-    mark = _marker()
-    answers = {}
-    for number, check in enumerate((*program.training, *program.judging)):
-        title = f"{number}: {check}"[:_LONGEST].replace("\n", " ")
-        mark(title)
-        answers[title] = _answer(check, running, program.application.source)
-        if known is not None:
-            _tell(title, passed=answers[title] == known[title])
-            if answers[title] != known[title] and "FAST" in os.environ:
-                return 1
-    running.close()
-    if known is None:
-        file.write_bytes(pickle.dumps(answers))
-    return int(answers != (known or answers))
+def all_of(program: Program) -> tuple[Check, ...]:
+    """Return everything that a program is asked."""
+    return (*program.training, *program.judging)
 
 
 def _answer(check: Check, running: Server, source: Path) -> object:
@@ -60,20 +51,25 @@ def _answer(check: Check, running: Server, source: Path) -> object:
         return type(error).__name__
 
 
+def _main(name: str, file: Path) -> int:
+    program = next(each for each in PROGRAMS if each.application.name == name)
+    expected = pickle.loads(file.read_bytes())
+    network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    running = Server(os.getpid(), network, program.application.port)
+    failed = False
+    with Path(os.environ["PAREDOWN_RESULTS"]).open("a") as results:
+        for title, answer in ask(all_of(program), running, program, _marker()):
+            same = answer == expected[title]
+            failed = failed or not same
+            results.write(f"{'passed' if same else 'failed'} {title}\n")
+    running.close()
+    return int(failed)
+
+
 def _marker() -> Callable[[str], None]:
-    """Return what marks a phase in the recording of a trial, if this is one."""
-    trace = os.environ.get("PAREDOWN_TRACE")
-    for recording in running_recordings()[0] if trace else ():
-        if recording.output == trace:
-            return recording.mark
-    return lambda _: None
-
-
-def _tell(title: str, *, passed: bool) -> None:
-    if results := os.environ.get("PAREDOWN_RESULTS"):
-        with Path(results).open("a") as file:
-            file.write(f"{'passed' if passed else 'failed'} {title}\n")
+    trace = os.environ["PAREDOWN_TRACE"]
+    return next(each.mark for each in running_recordings()[0] if each.output == trace)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    sys.exit(_main(sys.argv[1], Path(sys.argv[2])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ class Need:
 
     path: str
     asked: tuple[str, ...] = ("open",)
+    original: tuple[str, ...] = ()  # what a run on the original tells of it
 
 
 Tests = Mapping[str, Sequence[Need]]  # each asks for what it needs, in order, until one is missing
@@ -78,16 +79,24 @@ class World:
     def listed(self) -> frozenset[str]:
         return frozenset({"/d9"})
 
-    def test_original(self) -> Outcome | None:
-        return self.original
+    def soft(self, plan: Plan) -> Verification | None:
+        gone = {path for record in plan.removed for path in record.paths()}
+        cases = [Case(name, self.original, "true") for name in self.tests]
+        missing = [
+            _missing(need.path, need.original, name)
+            for tests in (self.tests, self.optional)
+            for name, needs in tests.items()
+            for need in needs
+            if need.path in gone and need.original
+        ]
+        found = verification(plan, cases, missing)
+        return dataclasses.replace(found, mode="soft", original=self.original)
 
     def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
         self.settled.append(({pin.target for pin in pins}, plan.id))
 
-    def repair(
-        self, rounds: int = 10, runs: int = 60, soft: Callable[[Plan], Verification] | None = None
-    ) -> Verification:
-        return Repair(self, Limits(rounds, runs), self.said.append).run(self.plan([]), soft)
+    def repair(self, rounds: int = 10, runs: int = 60, *, soft: bool = False) -> Verification:
+        return Repair(self, Limits(rounds, runs), self.said.append).run(self.plan([]), soft=soft)
 
 
 def verification(plan: Plan, cases: Sequence[Case], missing: Sequence[Missing]) -> Verification:
@@ -240,21 +249,23 @@ def test_killed_in_a_round_the_last_whole_one_stands() -> None:
 
 
 def test_a_soft_run_collects_what_rounds_would_uncover() -> None:
-    world = World({"get": [Need("/d1/1"), Need("/d2/2"), Need("/d3/3")]})
-
-    def soft(plan: Plan) -> Verification:
-        missing = [
-            *(_missing(f"/d{n}/{n}", ("read",), "get") for n in (1, 2, 3)),
-            _missing("/d4/4", ("stat",), "get"),
-        ]
-        found = verification(plan, [Case("get", "passed", "true", 0, 1)], missing)
-        return dataclasses.replace(found, mode="soft")
-
-    result = world.repair(soft=soft)
+    needs = [Need(f"/d{n}/{n}", ("open",), ("read",)) for n in range(5)]
+    world = World({"get": needs}, {"get": [Need("/d9/9", ("stat",), ("stat",))]})
+    result = world.repair(soft=True)
     assert result.outcome == "passed"
     assert result.mode == "strict"
-    assert _pinned(result) == [["/d1/1", "/d2/2", "/d3/3"], []]
+    assert _pinned(result) == [[need.path for need in needs], []]
     assert world.runs == 1
+
+
+def test_in_the_second_round_the_original_shows_what_is_left() -> None:
+    needs = [Need(f"/d{n}/{n}", ("open",) if n < 3 else (), ("read",)) for n in range(5)]
+    other = {"put": [Need("/d9/9", ("open",), ("read",))]}
+    world = World({"get": needs, "put": []}, other)
+    result = world.repair()
+    assert result.outcome == "passed"
+    assert [len(pins) for pins in _pinned(result)] == [1, 4, 0]
+    assert world.runs == 3
 
 
 def test_what_a_person_removes_stays_away() -> None:

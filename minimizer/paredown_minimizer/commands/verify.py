@@ -14,6 +14,8 @@ from typing import Any
 
 from paredown_minimizer.output import plural, progress, say, write_output
 from paredown_minimizer.pages.verification import lines
+from paredown_minimizer.repair.command import add_options as add_repair_options
+from paredown_minimizer.repair.command import repair
 from paredown_minimizer.trial import Launch, Suite, TestCommand
 from paredown_minimizer.trial.processes import interruptible
 from paredown_minimizer.verify import verify_soft, verify_strict
@@ -64,6 +66,7 @@ def add_parser(subparsers: Any) -> None:
         "-o", "--output", metavar="FILE", help="write the verification there; FILE.runs has traces"
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    add_repair_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,7 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     plan = read_plan(arguments.plan)
     launch, suite = _launch(arguments), _suite(arguments)
     with interruptible(), _space(arguments) as space, progress("Running the tests"):
-        if arguments.soft:
+        if arguments.repair:
+            verification = repair(plan, launch, suite, space, arguments)
+        elif arguments.soft:
             verification = verify_soft(plan, launch, suite, space)
         else:
             verification = verify_strict(plan, launch, suite, space, original=arguments.original)
@@ -88,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _launch(arguments: argparse.Namespace) -> Launch:
     image = arguments.rootfs or arguments.image
-    if arguments.soft:
+    if arguments.soft and not arguments.repair:
         image = arguments.original or image
     if image is None:
         raise UsageError("cannot verify: there is no image", hint="--image REF or --rootfs DIR")
@@ -162,6 +167,8 @@ def _told(verification: Verification, arguments: argparse.Namespace) -> Iterator
         yield "Next: record this load as well and plan again, or pin the paths."
     elif verification.original not in (None, "passed"):
         yield "Next: mend the tests, or what starts them: the original fails them, too."
+    elif verification.rounds:
+        yield "Next: record what these tests use as well, and plan again."
     elif missing:
         yield f"Next: pin what was missed, or record this load too; paredown explain {plan} PATH"
     elif verification.original is None:

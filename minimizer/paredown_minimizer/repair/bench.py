@@ -9,34 +9,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paredown_minimizer.apply import apply_plan
+from paredown_minimizer.asked import asked_and_found
 from paredown_minimizer.image.engine import forget_stored
 from paredown_minimizer.image.slim import Provenance
-from paredown_minimizer.image.source import open_image, split_spec, write_image
+from paredown_minimizer.image.source import open_image, write_image
 from paredown_minimizer.output import write_output
 from paredown_minimizer.planning import Inputs, make_plan
 from paredown_minimizer.policy import Pin
 from paredown_minimizer.policyedit import with_pins
 from paredown_minimizer.policyfile import parse_policy
-from paredown_minimizer.trial import Launch, Suite, run_trial
-from paredown_minimizer.verify import verify_strict
+from paredown_minimizer.trial import Launch, Suite
+from paredown_minimizer.verify import verify_soft, verify_strict
 from paredown_minimizer.yamlfile import read_text
 from paredown_schemas import __version__
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan, dump_plan
 from paredown_schemas.trace import File, Lookup, Record, read_trace
-from paredown_schemas.verification import Outcome, Verification
+from paredown_schemas.verification import Verification
 
 _EMPTY = "version: 1\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """What a repair replaces, and where it works."""
+    """What a repair replaces, and where it leaves traces and logs."""
 
     policy: Path  # made where there is none
     plan: Path
-    space: Path  # for what vanishes
+    space: Path
 
 
 class ImageBench:
@@ -47,18 +48,32 @@ class ImageBench:
         inputs: Inputs,
         launch: Launch,
         places: Places,
+        work: Path,
         suite: Suite,
+        original: str | None,
     ) -> None:
-        """Take what plans are made of; the policy in it gives way to that of ``places``."""
+        """Take what plans are made of; the policy in it gives way to that of ``places``.
+
+        In ``work`` lie slim images while they are tested. ``original`` is what the engine calls it,
+        or a directory; None where it is in none.
+        """
         self._launch = launch
         self._places = places
         self._suite = suite
+        self._work = work
+        self._original = original
+        self._soft: Verification | None = None
         self._what = f"cannot add pins to {escape_name(str(places.policy))}"
         self._text = self._written = self._read()
         # Pins are added to the policy as it was at first: those of a round are in its file then.
-        first = places.space / "policy.yaml"
+        first = work / "policy.yaml"
         first.write_text(self._text)
         self._inputs = dataclasses.replace(inputs, policy=first)
+
+    @property
+    def destination(self) -> str:
+        """Return the DEST that the image is."""
+        return self._spec(self._launch.image)
 
     def plan(self, pins: Sequence[Pin]) -> Plan:
         """Return the plan with more pins than the policy had at first."""
@@ -83,13 +98,21 @@ class ImageBench:
             or (isinstance(record, Lookup) and record.call == "list" and record.error is None)
         )
 
-    def test_original(self) -> Outcome | None:
-        """Run the tests on the original, where it can be started as the image is."""
-        scheme, location = split_spec(self._inputs.source)
-        if scheme != split_spec(self._spec(self._launch.image))[0]:
+    def soft(self, plan: Plan) -> Verification | None:
+        """Run the tests on the original, once, and tell what of it they used and ``plan`` removes.
+
+        None where it cannot be started as the image is.
+        """
+        if self._original is None:
             return None
-        launch = dataclasses.replace(self._launch, image=location)
-        return run_trial(launch, self._suite, self._places.space / "original.trace").outcome
+        if self._soft is None:
+            launch = dataclasses.replace(self._launch, image=self._original)
+            self._soft = verify_soft(plan, launch, self._suite, self._places.space)
+        if self._soft.plan == plan.id or not self._soft.traces:
+            return self._soft
+        (run,) = read_trace(self._places.space / "original.trace").runs
+        missing = asked_and_found(plan, run)
+        return dataclasses.replace(self._soft, plan=plan.id, missing=missing)
 
     def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
         """Write policy, plan and image, each whole or not at all.
@@ -106,7 +129,7 @@ class ImageBench:
             self._written = with_pins(self._text, policy, pins, self._what)
             write_output(str(self._places.policy), self._written, force=True)
         write_output(str(self._places.plan), dump_plan(plan), force=True)
-        self._write(plan, self._spec(self._launch.image))
+        self._write(plan, self.destination)
 
     def _read(self) -> str:
         policy = self._places.policy
@@ -116,7 +139,7 @@ class ImageBench:
     def _scratch(self, plan: Plan) -> Iterator[str]:
         """Yield the name of an image that vanishes."""
         if self._launch.target == "rootfs":
-            place = self._places.space / "slim"
+            place = self._work / "slim"
             try:
                 self._write(plan, self._spec(str(place)))
                 yield str(place)

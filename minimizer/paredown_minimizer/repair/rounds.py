@@ -11,9 +11,10 @@ from paredown_minimizer.output import human_size, plural
 from paredown_minimizer.policy import Pin
 from paredown_minimizer.repair.choosing import choose, failing, pins_for, used
 from paredown_minimizer.repair.culprits import Trials, UnexplainedError, find_culprits
+from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
-from paredown_schemas.verification import AddedPin, Method, Outcome, Round, Verification
+from paredown_schemas.verification import AddedPin, Method, Missing, Outcome, Round, Verification
 
 _NAMED = 3
 
@@ -30,8 +31,8 @@ class Bench(Protocol):
     def listed(self) -> frozenset[str]:
         """Return the directories whose entries were asked for in the last test."""
 
-    def test_original(self) -> Outcome | None:
-        """Run the tests on the original image; None where it cannot be started."""
+    def soft(self, plan: Plan) -> Verification | None:
+        """Run the tests on the original, once; None where it cannot be started."""
 
     def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
         """Write these pins into the policy, and the plan and its image to their places."""
@@ -57,19 +58,15 @@ class Repair:
     _tried: int = 0
     _why: str | None = None
 
-    def run(self, plan: Plan, soft: Callable[[Plan], Verification] | None = None) -> Verification:
+    def run(self, plan: Plan, *, soft: bool = False) -> Verification:
         """Test ``plan`` and repair it; return the last verification, with all rounds.
 
-        With ``soft`` the first round is that one. Whatever ends it, policy, plan and image are
+        With ``soft`` the first round is a soft one. Whatever ends it, policy, plan and image are
         those of the last whole round.
         """
         while True:
             begun, tried = time.monotonic(), self._tried
-            if soft is not None:
-                verification = soft(plan)
-            else:
-                verification = self.bench.test(plan)
-                self.bench.settle(self._pins, plan)
+            verification = self._verify(plan, soft=soft)
             method, pins = self._pins_for(plan, verification)
             after = self.bench.plan([*self._pins, *pins]) if pins else plan
             turn = Round(
@@ -85,10 +82,24 @@ class Repair:
             )
             self._rounds.append(turn)
             self._tell(turn)
-            if not pins and soft is None:
+            if not pins and not soft:
                 return self._ended(verification)
-            plan, soft = after, None
+            plan, soft = after, False
             self._pins += pins
+
+    def _verify(self, plan: Plan, *, soft: bool) -> Verification:
+        if soft:
+            verification = self.bench.soft(plan)
+            if verification is None:
+                raise ParedownError(
+                    "cannot run the tests on the original: SOURCE cannot be started as the slim "
+                    "image is",
+                    hint="name it by --original REF",
+                )
+            return verification
+        verification = self.bench.test(plan)
+        self.bench.settle(self._pins, plan)
+        return verification
 
     def _pins_for(self, plan: Plan, verification: Verification) -> tuple[Method | None, list[Pin]]:
         """Return what to pin next and how it was found; nothing where nothing is to be done."""
@@ -101,25 +112,52 @@ class Repair:
         if len(self._rounds) >= self.limits.rounds:
             self._why = f"{plural(self.limits.rounds, 'round')} did not do (--rounds)"
             return None, []
-        if missed := choose(plan, verification):
+        missed = choose(plan, verification)
+        if self._rounds or not missed:
+            missed = self._with_original(plan, verification, missed)
+        if missed:
             return "misses", pins_for(plan, missed, day)
+        return self._bisect(plan, verification, day)
+
+    def _with_original(
+        self, plan: Plan, verification: Verification, missed: Sequence[Missing]
+    ) -> list[Missing]:
+        """Return what was missed, and what the failing tests use on the original.
+
+        Tests end at the first thing that they miss, and what a directory's list names no look-up
+        tells. On the original they show all of it.
+        """
+        soft = self.bench.soft(plan)
+        failed = failing(verification.tests)
+        there = used(plan, soft.missing if soft else ())
+        more = [miss for miss in there if not failed or failed.intersection(miss.tests)]
+        return list({miss.path: miss for miss in (*more, *missed)}.values())
+
+    def _bisect(
+        self, plan: Plan, verification: Verification, day: str
+    ) -> tuple[Method | None, list[Pin]]:
         self.say("No look-up explains what fails: trying what must go back.")
         failed = ", ".join(sorted(failing(verification.tests))[:_NAMED]) or "the start"
         reason = f"{escape_name(failed)} failed without it on {day}, though nothing asked for it"
         try:
-            return "bisection", find_culprits(plan, self._trials(), reason, self.bench.listed())
+            pins = find_culprits(plan, self._trials(plan), reason, self.bench.listed())
         except UnexplainedError as error:
             self._why = str(error)
             return None, []
+        return "bisection", pins
 
-    def _trials(self) -> Trials:
+    def _trials(self, plan: Plan) -> Trials:
         def outcome(pins: Sequence[Pin]) -> Outcome:
             self._tried += 1
             found = self.bench.test(self.bench.plan([*self._pins, *pins])).outcome
             self.say(f"  run {self._tried}: {plural(len(pins), 'pin')} more: {found}")
             return found
 
-        return Trials(outcome, self.bench.test_original, self.limits.runs - self._tried)
+        def original() -> Outcome | None:
+            soft = self.bench.soft(plan)
+            return soft.original if soft else None
+
+        return Trials(outcome, original, self.limits.runs - self._tried)
 
     def _tell(self, turn: Round) -> None:
         what = f"Round {len(self._rounds)}: {turn.outcome}, {plural(turn.misses, 'path')} missed"
