@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paredown_minimizer.output import say
 from paredown_minimizer.pipeline import starting
 from paredown_minimizer.pipeline.project import PLAN, ImageConfig
 from paredown_minimizer.planning import Inputs
-from paredown_minimizer.repair.bench import ImageBench, Places
-from paredown_minimizer.repair.rounds import Limits, Repair
-from paredown_minimizer.trial import Launch, run_trial
+from paredown_minimizer.repair.bench import Places
+from paredown_minimizer.repair.command import repair_image
+from paredown_minimizer.repair.rounds import Limits
 from paredown_minimizer.verify import verify_strict
 from paredown_schemas.plan import Plan
-from paredown_schemas.verification import Outcome, Verification
+from paredown_schemas.verification import Verification
 
 _TRACE = "slim.trace"  # as verify names it
 FILES = (_TRACE, f"{_TRACE}.log", f"{_TRACE}.tests.log")
@@ -30,18 +29,9 @@ def verify(config: ImageConfig, inputs: Inputs, plan: Plan, work: Path) -> Verif
     """
     launch = starting.launch(config, config.output)
     suite = starting.suite(config, config.tests)
-
-    def test(tested: Plan, started: Launch) -> Verification:
-        return verify_strict(tested, started, suite, work)
-
-    def original() -> Outcome:
-        source = starting.launch(config, config.source)
-        return run_trial(source, suite, work / "original.trace").outcome
-
     if not config.repair or config.policy is None:
-        return test(plan, launch)
-    space = work / "repair"
-    space.mkdir()
-    places = Places(config.policy, config.evidence / PLAN, space)
-    bench = ImageBench(inputs, launch, places, test, original)
-    return Repair(bench, Limits(config.repair, _RUNS), say).run(plan)
+        return verify_strict(plan, launch, suite, work)
+    places = Places(config.policy, config.evidence / PLAN, work)
+    original = starting.launch(config, config.source).image
+    limits = Limits(config.repair, _RUNS)
+    return repair_image(plan, launch, suite, inputs, places, limits, original)
