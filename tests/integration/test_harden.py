@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,10 +14,15 @@ from typing import Any
 
 import pytest
 
+import engines
+import scans
 from apk_tree import COMMAND
-from container_tools import processes, wait_for
+from container_tools import Docker, processes, wait_for
+from paredown_minimizer import report
+from paredown_minimizer.image.source import open_image
 from paredown_minimizer.pipeline.images import identify
 from paredown_minimizer.pipeline.state import read_state
+from paredown_schemas.plan import read_plan
 
 pytestmark = pytest.mark.usefixtures("recording", "serve")
 
@@ -27,10 +33,10 @@ _FETCH = "curl -fs http://127.0.0.1:8080/"
 _STEPS = ("record one", "record two", "plan", "apply", "verify", "report")
 
 
-def _project(space: Path, source: Path, **more: Any) -> Path:
+def _project(space: Path, source: str, **more: Any) -> Path:
     image = {
         "name": "web",
-        "source": f"dir:{source}",
+        "source": source,
         "output": "dir:slim",
         "run": f"{COMMAND} {space}",  # to be told from others
         "ready": _FETCH,
@@ -78,7 +84,7 @@ def _kill_in(step: str, space: Path) -> None:
 @pytest.fixture(scope="module")
 def hardened(apk_rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that was hardened, and that nobody killed."""
-    space = _project(tmp_path_factory.mktemp("harden") / "space", apk_rootfs)
+    space = _project(tmp_path_factory.mktemp("harden") / "space", f"dir:{apk_rootfs}")
     end = _harden(space)
     assert end.returncode == 0, end.stderr
     return space
@@ -87,7 +93,7 @@ def hardened(apk_rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_killed_in_each_step_it_goes_on_to_the_same_end(
     apk_rootfs: Path, hardened: Path, tmp_path: Path
 ) -> None:
-    space = _project(tmp_path / "space", apk_rootfs)
+    space = _project(tmp_path / "space", f"dir:{apk_rootfs}")
     evidence = space / "evidence" / "web"
     traces: dict[str, bytes] = {}
     for number, step in enumerate(_STEPS):
@@ -150,3 +156,59 @@ def test_what_fails_ends_with_3_and_what_cannot_be_done_with_1(hardened: Path) -
     assert f"what it said is in {log.relative_to(hardened)}" in end.stderr
     assert log.read_text() == "why\n"
     path.write_text(first)
+
+
+_INSIDE = (
+    "nsenter --net=/proc/$(docker inspect --format '{{.State.Pid}}' $PAREDOWN_CONTAINER)/ns/net "
+    + _FETCH
+)
+_SLIM = "paredown-harden:slim"
+
+
+def test_a_container_image_with_scans_of_both_sides(
+    apk_rootfs: Path, docker_daemon: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = "paredown-harden:1"
+    engines.import_tree(docker_daemon, apk_rootfs, original)
+    monkeypatch.setenv("DOCKER_HOST", docker_daemon.env["DOCKER_HOST"])
+    space = _project(
+        tmp_path / "space",
+        f"docker:{original}",
+        output=f"docker:{_SLIM}",
+        run=f"docker run --rm --net=none {{image}} {COMMAND}",
+        ready=_INSIDE,
+        scenarios=[
+            {"name": "home", "command": _INSIDE},
+            {"name": "other", "command": f"{_INSIDE}other"},
+        ],
+        scan="cat scans/{image}.json",
+    )
+    (space / "policy.yaml").write_text(
+        "version: 1\ngates: {max_cves: {high: 1}}\nrenew: {max_new_cves: {high: 0}}\n"
+    )
+    (space / "scans").mkdir()
+    matches = [scans.grype_match(f"CVE-{n}", n, "1", "apk") for n in ("apk-tools", "hello-server")]
+    scans.write(space / "scans" / f"{original}.json", scans.grype(matches))
+    scans.write(space / "scans" / f"{_SLIM}.json", scans.grype(matches[1:]))
+    end = _harden(space)
+    assert end.returncode == 0, end.stderr
+    assert "  2 → 1  passed  2 of 2  " in end.stdout
+    digest = docker_daemon.run("image", "inspect", "--format", "{{.Id}}", _SLIM).stdout.strip()
+    assert f"docker:{_SLIM} ({digest})" in end.stdout
+    plan = read_plan(space / "evidence" / "web" / "plan.json")
+    assert plan.image == identify(f"docker:{original}")
+    with contextlib.closing(open_image(f"docker:{original}")) as image:
+        assert plan.image == image.identity
+    assert {trace.scenario for trace in plan.traces} == {"home", "other"}
+    written = {path.name for path in (space / "evidence" / "web" / "report").iterdir()}
+    assert written == set(report.FILES)
+    assert _status(space).returncode == 0
+    scans.write(space / "scans" / f"{_SLIM}.json", scans.grype(matches))
+    again = _status(space)
+    assert again.returncode == 3
+    assert "1 new (CVE-apk-tools apk-tools)" in again.stdout
+
+
+def _status(space: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "paredown_minimizer", "status"]
+    return subprocess.run(command, cwd=space, capture_output=True, text=True, check=False)
