@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import shutil
-import tempfile
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paredown_minimizer.evidence import sbom, statement, vex
 from paredown_minimizer.formats import html, markdown
+from paredown_minimizer.image.staging import flush, flush_directory, stage_beside
 from paredown_minimizer.material import Material, ReportInputs, read_material
 from paredown_minimizer.pages.report import report_page
 from paredown_minimizer.review import review_plan
@@ -44,15 +43,13 @@ def write_report(inputs: ReportInputs) -> Written:
         ParedownError: an input cannot be read, a document exists already and may not be replaced,
             or they cannot be written; then none is.
     """
-    directory = inputs.directory
-    try:
-        _refuse_existing(directory, force=inputs.force)
-        material = read_material(inputs)
-        _place(directory, make_documents(material))
-    except OSError as error:
-        what = escape_name(str(directory))
-        raise ParedownError(f"cannot write report {what}: {error.strerror}") from error
-    return Written([directory / name for name in FILES if (directory / name).exists()], material)
+    directory = Path(os.path.abspath(inputs.directory))
+    _refuse_existing(directory, force=inputs.force)
+    material = read_material(inputs)
+    documents = make_documents(material)
+    with stage_beside(directory) as stage:
+        _place(stage / "new", directory, documents)
+    return Written([inputs.directory / name for name in documents], material)
 
 
 def make_documents(material: Material) -> Mapping[str, str]:
@@ -81,7 +78,7 @@ def make_documents(material: Material) -> Mapping[str, str]:
 
 
 def _refuse_existing(directory: Path, *, force: bool) -> None:
-    existing = [name for name in FILES if (directory / name).exists()]
+    existing = [name for name in FILES if os.path.lexists(directory / name)]
     if existing and not force:
         raise ParedownError(
             f"cannot write report {escape_name(str(directory))}: {existing[0]} exists already",
@@ -89,23 +86,19 @@ def _refuse_existing(directory: Path, *, force: bool) -> None:
         )
 
 
-def _place(directory: Path, documents: Mapping[str, str]) -> None:
-    """Write all of it beside ``directory`` before anything in it changes."""
-    directory = directory.resolve()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{directory.name[:200]}.", dir=directory.parent))
-    try:
-        for name, text in documents.items():
-            (made / name).write_text(text, "utf-8")
-        if directory.exists():
-            for name in documents:
-                (made / name).replace(directory / name)
-            for name in FILES:
-                if name not in documents:
-                    with contextlib.suppress(FileNotFoundError):
-                        (directory / name).unlink()
-        else:
-            made.chmod(0o755)
-            made.replace(directory)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+def _place(new: Path, directory: Path, documents: Mapping[str, str]) -> None:
+    """Write all of it before anything in ``directory`` changes."""
+    new.mkdir()
+    for name, text in documents.items():
+        (new / name).write_text(text, "utf-8")
+    flush(new)
+    if directory.exists():
+        for name in FILES:
+            if name in documents:
+                (new / name).replace(directory / name)
+            else:
+                (directory / name).unlink(missing_ok=True)
+        flush_directory(directory)
+    else:
+        new.rename(directory)
+        flush_directory(directory.parent)

@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,21 @@ def test_nothing_is_replaced_unasked_and_nothing_else_ever(tmp_path: Path) -> No
     assert (inputs.directory / "notes.txt").read_text() == "mine"
     assert not (inputs.directory / "vex.openvex.json").exists()  # it was of another report
     assert {path.name for path in tmp_path.iterdir()} == {"plan.json", "report"}
+
+
+def test_nothing_is_half_written_where_the_disk_is_full(tmp_path: Path) -> None:
+    """A limit of the size of files stands for the disk."""
+    inputs = _inputs(tmp_path)
+    limit = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000));"
+        "from paredown_minimizer.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", limit, "report", str(inputs.plan), "-o", str(inputs.directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: cannot write {inputs.directory}: File too large\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
 def _documents(plan: Plan = PLAN, **more: Any) -> tuple[str, str]:

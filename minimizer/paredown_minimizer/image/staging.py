@@ -45,7 +45,7 @@ def staged_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
             raise
         finally:
             os.close(descriptor)
-        _flush_directory(final.parent)
+        flush_directory(final.parent)
 
 
 @contextlib.contextmanager
@@ -58,28 +58,45 @@ def staged_directory(path: str, *, force: bool) -> Iterator[Path]:
     _refuse_existing(final, force=force)
     with _clear_errors(final):
         _refuse_mounts(final)
+    with stage_beside(final) as stage:
+        new, old = stage / "new", stage / "old"
+        new.mkdir()
+        yield new
+        flush(stage)
+        if os.path.lexists(final):
+            final.rename(old)
+        try:
+            new.rename(final)
+        except OSError:
+            if os.path.lexists(old):
+                old.rename(final)
+            raise
+        flush_directory(final.parent)
+
+
+@contextlib.contextmanager
+def stage_beside(final: Path) -> Iterator[Path]:
+    """Yield a new directory beside ``final`` that nobody else uses; it goes in the end.
+
+    Raises:
+        ParedownError: ``final`` cannot be written.
+    """
+    with _clear_errors(final):
         descriptor, name = _staged(final, _new_directory)
         stage = Path(name)
-        new, old = stage / "new", stage / "old"
         try:
-            new.mkdir()  # the stage keeps others out
-            yield new
-            _run("flush", stage, "sync", "--file-system")
-            if os.path.lexists(final):
-                final.rename(old)
-            try:
-                new.rename(final)
-            except OSError:
-                if os.path.lexists(old):
-                    old.rename(final)
-                raise
-            _flush_directory(final.parent)
+            yield stage
         finally:
             # shutil.rmtree calls itself for each level, and trees may be deeper than Python.
             try:
                 _run("remove", stage, "rm", "-rf")
             finally:
                 os.close(descriptor)
+
+
+def flush(stage: Path) -> None:
+    """Have all that was written to the filesystem of ``stage`` on the disk."""
+    _run("flush", stage, "sync", "--file-system")
 
 
 def _staged(final: Path, make: Callable[[str, Path], tuple[int, str]]) -> tuple[int, str]:
@@ -129,7 +146,8 @@ def _refuse_existing(path: Path, *, force: bool) -> None:
     )
 
 
-def _flush_directory(directory: Path) -> None:
+def flush_directory(directory: Path) -> None:
+    """Have the names in ``directory`` on the disk."""
     with contextlib.suppress(PermissionError):  # one may write to a directory and not read it
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
