@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 # Real reports and records, which are no part of the project.
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -133,3 +135,26 @@ def record(id_: str, ecosystem: str, name: str, *events: Mapping[str, str], **mo
 def below(fixed: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the events of a range from the beginning."""
     return {"introduced": "0"}, {"fixed": fixed}
+
+
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 7, -1.5, "", "x\x00\ud800\x1b", "y" * 9000, [], [[]], {}, [{}]]
+)
+
+
+def anything_in(document: Any, data: st.DataObject) -> Any:
+    """Return a copy of a document with a value of any type in one place."""
+    copy = json.loads(json.dumps(document))
+    *above, last = data.draw(st.sampled_from(_places(copy)[1:]))
+    target = copy
+    for step in above:
+        target = target[step]
+    target[last] = data.draw(_ODD)
+    return copy
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, (dict, list)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+    return [path, *(place for key, item in items for place in _places(item, (*path, key)))]

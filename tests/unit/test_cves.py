@@ -34,8 +34,8 @@ def system(name: str, action: Any, version: str, source: str | None = None) -> P
 PLAN = example_plan(
     packages=(
         system("bash", "remove", "5.2.15-2+b2", "bash-source"),
-        system("libc6", "keep", "2.36-9", "glibc"),
         system("libc-bin", "remove", "2.36-9", "glibc"),
+        system("libc6", "keep", "2.36-9", "glibc"),
         system("liblog4j2-java", "trim", "2.19.0-2", "apache-log4j2"),
         system("python3-jwt", "trim", "2.6.0-1"),
         language("java", "app", "/srv/app.jar", "keep", "1.0"),
@@ -123,6 +123,26 @@ def test_file_gone_while_its_package_is_declared(tmp_path: Path, scanned: bool) 
         ("GHSA-a", "file-gone", "liblog4j2-java:amd64"),
         ("GHSA-b", "file-gone", "python3-jwt:amd64"),
     }
+
+
+def test_one_of_several_places_that_is_left_is_enough_to_stay(tmp_path: Path) -> None:
+    jar = "/usr/share/java/log4j-core.jar"
+    found = grype_match("GHSA-a", "log4j", "1", "java-archive", paths=[jar, "/srv/log4j.jar"])
+    assert fates(made(tmp_path, grype([found]))) == {"GHSA-a": "stays"}
+    twice = [grype_match("GHSA-a", "log4j", "1", "java-archive", paths=[p]) for p in (jar, "/x")]
+    assert sorted(f.fate for f in made(tmp_path, grype(twice)).findings) == ["file-gone", "stays"]
+
+
+def test_architectures_are_told_apart(tmp_path: Path) -> None:
+    foreign = dataclasses.replace(system("libc6", "remove", "2.36-9"), architecture="i386")
+    plan = dataclasses.replace(PLAN, packages=(foreign, *PLAN.packages))
+    purl = "pkg:deb/debian/libc6@2.36-9?arch={}&distro=debian-12"
+    found = [
+        grype_match(f"CVE-2024-000{n}", "libc6", "2.36-9", purl=purl.format(arch))
+        for n, arch in enumerate(("amd64", "i386"))
+    ]
+    cves = made(tmp_path, grype(found), plan=plan)
+    assert fates(cves) == {"CVE-2024-0000": "stays", "CVE-2024-0001": "gone"}
 
 
 def test_what_no_package_has_goes_with_its_file_or_is_lost(tmp_path: Path) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paredown_minimizer.cves.compare import compare
 from paredown_schemas.cves import Cves
 from paredown_schemas.errors import DamagedInputError, ParedownError
 from paredown_schemas.plan import Distribution, PackageDecision
 from plans import example_plan
-from scans import below, record
+from scans import anything_in, below, record
 
 
 def package(manager: str, name: str, version: str, **more: Any) -> PackageDecision:
@@ -119,6 +123,14 @@ def test_suses_binary_packages_are_those_of_the_source(tmp_path: Path) -> None:
     assert [finding.name for finding in cves.findings] == ["libopenssl3"]
 
 
+@pytest.mark.parametrize("binary", [{"binary_name": "lib3", "binary_version": "9"}, {"lib3": "9"}])
+def test_ubuntus_binary_packages_say_nothing_new(tmp_path: Path, binary: dict[str, str]) -> None:
+    binaries = {"ecosystem_specific": {"binaries": [binary]}}
+    found = record("CVE-2024-1", "Ubuntu:22.04:LTS", "src", *below("2"), affected=binaries)
+    lib = package("dpkg", "lib3", "1", source="src")
+    assert ids(matched(tmp_path, "ubuntu 22.04", [lib], found)) == ["CVE-2024-1"]
+
+
 def test_the_source_packages_version_counts_where_records_name_it(tmp_path: Path) -> None:
     """Debian's binary packages may have versions of their own: 1:5.2 of source 1.0."""
     lib = package("dpkg", "lib", "1:5.2", source="src", source_version="1.0")
@@ -158,6 +170,13 @@ def test_ranges_mean_what_the_schema_says(
         if matched(tmp_path, "debian 12", [package("npm", "lib", version)], found).findings
     ]
     assert hit == affected.split()
+
+
+def test_fixes_are_those_that_come_after_the_version(tmp_path: Path) -> None:
+    events = [{"introduced": "0"}, {"fixed": "1.2"}, {"introduced": "2.0"}, {"fixed": "2.1"}]
+    found = record("CVE-2024-1", "npm", "lib", *events)
+    cves = matched(tmp_path, "debian 12", [package("npm", "lib", "2.0")], found)
+    assert cves.findings[0].fixed == ("2.1",)
 
 
 def test_listed_versions_and_withdrawn_records(tmp_path: Path) -> None:
@@ -266,6 +285,42 @@ def test_a_malformed_record_of_a_package_is_refused(tmp_path: Path, text: str, w
     (tmp_path / "bad.json").write_text(text)
     with pytest.raises(DamagedInputError, match=rf"cannot read OSV record .*bad\.json: .*{where}"):
         matched(tmp_path, "debian 12", [package("npm", "lib", "1.0")])
+
+
+RECORD = record(
+    "GHSA-a",
+    "npm",
+    "lib",
+    *below("9"),
+    aliases=["CVE-2024-0001"],
+    summary="x",
+    severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+    affected={"versions": ["0.9"], "ecosystem_specific": {"binaries": [{"a": "1"}]}},
+    database_specific={"severity": "LOW"},
+)
+
+
+@given(data=st.data())
+def test_anything_anywhere_is_matched_or_refused(data: st.DataObject) -> None:
+    document = anything_in(RECORD, data)
+    with tempfile.TemporaryDirectory() as space:
+        try:
+            matched(Path(space), "debian 12", [package("npm", "lib", "1.0")], document)
+        except DamagedInputError as error:
+            assert str(error).startswith(f"cannot read OSV record {space}/0.json: $")
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A FIFO would block, and a link may lead anywhere."""
+    os.mkfifo(tmp_path / "fifo.json")
+    (tmp_path / "link.json").symlink_to("/dev/zero")
+    (tmp_path / "below").mkdir()
+    found = json.dumps(record("CVE-1-1", "npm", "lib", *below("9")))
+    (tmp_path / "below/r.json").write_text(found)
+    (tmp_path / "README").write_text("no record")
+    cves = matched(tmp_path, "debian 12", [package("npm", "lib", "1.0")])
+    assert ids(cves) == ["CVE-1-1"]
+    assert str(cves.scans[0].database).startswith("1 record,")
 
 
 def test_no_directory_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from paredown_minimizer.cves.reading import parse
 from paredown_minimizer.cves.scans import Found, Report, Subject
 from paredown_schemas.errors import DamagedInputError
 from scans import (
+    anything_in,
     below,
     grype,
     grype_match,
@@ -248,32 +249,13 @@ REPORTS = [
     osv_scanner({"package": {"name": "a", "version": "1", "ecosystem": "npm"}}),
     CYCLONEDX,
 ]
-ODD: st.SearchStrategy[Any] = st.sampled_from(
-    [None, True, 7, -1.5, "", "x\x00\ud800\x1b", "y" * 9000, [], [[]], {}, [{}]]
-)
-
-
-def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    return [path, *(place for key, item in items for place in _places(item, (*path, key)))]
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=[reader.name for reader in FORMATS])
 @given(data=st.data())
 def test_anything_anywhere_is_read_or_refused(report: Any, data: st.DataObject) -> None:
     """A value of another type in any place: a report, or an error that names the place."""
-    document = json.loads(json.dumps(report))
-    *above, last = data.draw(st.sampled_from(_places(document)[1:]))
-    target = document
-    for step in above:
-        target = target[step]
-    target[last] = data.draw(ODD)
+    document = anything_in(report, data)
     node = parse(json.dumps(document).encode(), "cannot read scan x")
     for reader in FORMATS:
         try:

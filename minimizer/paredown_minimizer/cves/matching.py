@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from paredown_minimizer.cves.scans import SYSTEM, Subject
+from paredown_minimizer.packages.base import Package
 from paredown_minimizer.planpaths import PlanPaths
 from paredown_schemas.plan import PackageDecision, Plan
 
@@ -67,7 +68,7 @@ class Packages:
         return "stays"
 
 
-def called(package: PackageDecision) -> str:
+def called(package: PackageDecision | Package) -> str:
     """Return a package's own name: rpm's have their version in it where there are several."""
     if package.manager == "rpm":
         return package.name.removesuffix(f"-{package.version}")

@@ -27,6 +27,7 @@ from paredown_schemas.plan import PackageDecision, Plan
 _LIMIT = 64 << 20
 _NAME = re.compile(rb'"name"\s*:\s*"([^"]+)"')
 _MODIFIED = re.compile(rb'"modified"\s*:\s*"(\d{4}-\d\d-\d\dT[0-9:.]{8,18}Z)"')
+_SUSE = ("SUSE:", "openSUSE:")
 # A package, and the version of it that a record means.
 Meant = tuple[PackageDecision, str]
 
@@ -54,7 +55,7 @@ class _Directory:
         for path in _files(self._place):
             what = f"cannot read OSV record {escape_name(str(path))}"
             data = read_bytes(path, what, _LIMIT)
-            name = os.fsencode(path.relative_to(self._place))
+            name = os.fsencode(path).removeprefix(os.fsencode(self._place))
             self._digest.update(b"%s\0%s\n" % (name, sha256(data).encode()))
             self._newest = max([self._newest, *_MODIFIED.findall(data)])
             self._count += 1
@@ -156,15 +157,15 @@ def _of_record(
 
 def _meant(affected: Node, wanted: _Wanted) -> list[Meant]:
     of = affected["package"]["ecosystem"].text
-    found = [each for name in _named(affected) for each in wanted.packages(of, name)]
+    found = [each for name in _named(affected, of) for each in wanted.packages(of, name)]
     return list({package.key: (package, version) for package, version in found}.values())
 
 
-def _named(affected: Node) -> list[str]:
+def _named(affected: Node, of: str) -> list[str]:
     """Return what is affected: of SUSE's, the binary packages of the source that is named."""
     specific = affected["ecosystem_specific"].value
     listed = specific.get("binaries") if isinstance(specific, dict) else None
-    if isinstance(listed, list) and listed:
+    if of.startswith(_SUSE) and isinstance(listed, list) and listed:
         return sorted({name for each in listed if isinstance(each, dict) for name in each})
     return [affected["package"]["name"].text]
 

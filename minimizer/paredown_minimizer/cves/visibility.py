@@ -11,10 +11,11 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from paredown_minimizer.cves.matching import Packages
+from paredown_minimizer.cves.matching import Packages, called
 from paredown_minimizer.cves.scans import SYSTEM, Report
 from paredown_minimizer.image.source import open_image
 from paredown_minimizer.output import plural
+from paredown_minimizer.packages.base import Package
 from paredown_minimizer.packages.registry import find_managers
 from paredown_schemas.cves import Scan, ScanFormat
 from paredown_schemas.plan import PackageDecision, Plan
@@ -73,9 +74,23 @@ def _system(left: Iterable[PackageDecision]) -> set[str]:
 def _declared(plan: Plan, left: Iterable[PackageDecision], slim: str) -> tuple[set[str], set[str]]:
     """Return which keys the slim image lacks, and which it has beside the plan's."""
     with contextlib.closing(open_image(slim, plan.platform)) as image:
-        found = set(find_managers(image).read(image).packages)
-    expected = {package.key for package in left}
-    return expected - found, found - expected
+        found = {
+            _what(each): each.key for each in find_managers(image).read(image).packages.values()
+        }
+    expected = {_what(package): package.key for package in left}
+    missing = {key for what, key in expected.items() if what not in found}
+    return missing, {key for what, key in found.items() if what not in expected}
+
+
+def _what(package: PackageDecision | Package) -> tuple[str | None, ...]:
+    """Return what tells a package apart: rpm's keys change where one of two versions goes."""
+    return (
+        package.manager,
+        called(package),
+        package.version,
+        package.architecture,
+        package.location,
+    )
 
 
 def _told(keys: AbstractSet[str], what: str) -> Iterator[str]:
