@@ -263,3 +263,12 @@ def test_anything_anywhere_is_read_or_refused(report: Any, data: st.DataObject) 
                 reader.read(node)
         except DamagedInputError as error:
             assert str(error).startswith("cannot read scan x: $")
+
+
+def test_components_in_components_without_end() -> None:
+    component: dict[str, Any] = {"name": 3}
+    for _ in range(300):
+        component = {"name": "a", "components": [component]}
+    text = json.dumps({**CYCLONEDX, "components": [component]}).encode()
+    with pytest.raises(DamagedInputError, match=r"\$\.components\[0\]\.components.*must be a text"):
+        FORMATS[3].read(parse(text, "cannot read scan x"))

@@ -38,7 +38,12 @@ class Node:
     @property
     def path(self) -> str:
         """Return the JSON path."""
-        return self._step if self._above is None else self._above.path + self._step
+        steps = []
+        node: Node | None = self
+        while node is not None:
+            steps.append(node._step)  # noqa: SLF001 - its own
+            node = node._above  # noqa: SLF001
+        return "".join(reversed(steps))
 
     def __getitem__(self, key: str) -> Node:
         """Return a member of an object; null where it has none."""
