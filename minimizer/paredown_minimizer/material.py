@@ -94,11 +94,9 @@ class Material:
 
     @property
     def slim_image(self) -> NamedImage:
-        """Return the slim image under its names, as far as a verification started it."""
-        reference = engine_reference(self.slim or "") or None
-        if self.verification is None:
-            return NamedImage(reference=reference)
-        return NamedImage(self.verification.slim, reference, self.verification.digest)
+        """Return the slim image under its names; its identity is that which was verified."""
+        identity = self.verification.slim if self.verification else None
+        return NamedImage(identity, engine_reference(self.slim or "") or None)
 
 
 def read_material(inputs: ReportInputs) -> Material:

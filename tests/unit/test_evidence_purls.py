@@ -109,8 +109,9 @@ def test_images_are_named_by_the_end_of_their_repository() -> None:
     digest = "sha256:" + "a" * 64
     expected = f"pkg:oci/web@{digest}"
     for reference in ("web", "web:1-slim", "r.example:5000/team/Web:1", f"r.example/web@{digest}"):
-        purl = image_purl(NamedImage(None, reference, digest))
+        purl = image_purl(NamedImage(None, f"{reference.partition('@')[0]}@{digest}"))
         assert purl is not None
         assert purl.to_string().replace("%3A", ":") == expected
-    assert image_purl(NamedImage(digest=digest)) is None
-    assert image_purl(NamedImage(None, "web", "sha256:" + "A" * 64)) is None
+    assert image_purl(NamedImage(digest)) is None
+    assert image_purl(NamedImage(None, "web:1")) is None
+    assert image_purl(NamedImage(None, "web@sha256:" + "A" * 64)) is None

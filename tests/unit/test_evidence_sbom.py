@@ -20,7 +20,8 @@ from plans import example_plan, full_plan, package
 from results import example_verification
 
 TIME = "2026-01-31T12:00:00Z"
-SLIM = NamedImage("image-sha256:" + "5" * 64, "r.example/shop/Web:1-slim", "sha256:" + "6" * 64)
+DIGEST = "sha256:" + "6" * 64
+SLIM = NamedImage("image-sha256:" + "5" * 64, f"r.example/shop/Web:1-slim@{DIGEST}")
 VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
 
 
@@ -118,7 +119,7 @@ def test_the_library_reads_back_what_it_wrote() -> None:
 @settings(max_examples=20, deadline=None)
 @given(PLANS)
 def test_every_plan_makes_valid_documents(plan: Plan) -> None:
-    image = NamedImage(plan.image, plan.paredown, "sha256:" + "0" * 64)
+    image = NamedImage(plan.image, f"{plan.paredown}@{DIGEST}")
     for side in ("before", "after"):
         _made(plan, side, image, time_of(plan, None))
 

@@ -26,7 +26,7 @@ from plans import full_plan
 from results import DIGEST, SLIM, example_cves, example_verification
 
 PLAN = full_plan()
-IMAGE = NamedImage(SLIM, "r.example:5000/shop/web:1-slim", DIGEST)
+IMAGE = NamedImage(SLIM, f"r.example:5000/shop/web:1-slim@{DIGEST}")
 INPUTS = (InputFile("plan", "plan.json", "8" * 64), InputFile("trace", "odd\x1b.trace", "9" * 64))
 DOCUMENTS = {"vex.openvex.json": "{}\n", "sbom-after.cdx.json": "é"}
 VALIDATOR = validator("hardening-1.schema.json")
@@ -56,7 +56,10 @@ def test_its_subject_is_the_slim_image_as_cosign_names_it() -> None:
     assert document["_type"] == "https://in-toto.io/Statement/v1"
     assert document["predicateType"] == "https://paredown.dev/attestation/hardening/v1"
     assert document["subject"] == [
-        {"name": "r.example:5000/shop/web", "digest": {"sha256": "6" * 64}}
+        {
+            "name": "r.example:5000/shop/web",
+            "digest": {"sha256": "6" * 64, "image-sha256": "5" * 64},
+        }
     ]
 
 
@@ -71,6 +74,7 @@ def test_it_binds_plan_runs_tests_and_scans() -> None:
         "original": "passed",
         "mode": "strict",
         "started": "2026-02-03T12:00:00Z",
+        "image": DIGEST,
         "commands": 1,
         "failed": 0,
         "missing": 0,
@@ -99,7 +103,7 @@ def test_a_directory_is_no_file_whose_sha256_is_known() -> None:
         {"name": "dir-sha256:" + "1" * 64, "digest": {"dir-sha256": "1" * 64}}
     ]
     assert "verification" not in document["predicate"]
-    assert statement.make(PLAN, NamedImage(reference="web:1")) is None
+    assert statement.make(PLAN, NamedImage(reference=IMAGE.reference)) is None
 
 
 def test_what_failed_is_told() -> None:
@@ -135,6 +139,6 @@ def test_the_predicate_s_schema_lets_nothing_else_pass() -> None:
 @settings(max_examples=20, deadline=None)
 @given(PLANS)
 def test_every_plan_makes_a_valid_statement_and_the_same_again(plan: Plan) -> None:
-    image = NamedImage(SLIM, plan.paredown, DIGEST)
+    image = NamedImage(SLIM, plan.paredown)
     more = {"verification": example_verification(plan), "cves": example_cves(plan)}
     assert _made(plan, image, **more) == _made(plan, image, **more)

@@ -23,7 +23,7 @@ from plans import full_plan, package
 from results import DIGEST, SLIM, example_cves
 
 TIME = "2026-02-03T12:00:00Z"
-IMAGE = NamedImage(SLIM, "r.example/shop/web:1-slim", DIGEST)
+IMAGE = NamedImage(SLIM, f"r.example/shop/web:1-slim@{DIGEST}")
 _SCHEMA = Path(__file__).parent.parent / "data" / "schemas" / "openvex-0.2.0.schema.json"
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads(_SCHEMA.read_text()), format_checker=jsonschema.FormatChecker()
@@ -224,7 +224,7 @@ def test_what_no_package_url_names_and_no_image_is_known_for_is_not_claimed() ->
     assert _justified(_plan(GONE), dataclasses.replace(finding, package="x:amd64")) == []
     plan = _plan(GONE)
     cves = example_cves(plan, finding)
-    assert vex.make(plan, cves, NamedImage(), TIME) is None
+    assert vex.make(plan, cves, NamedImage(None, IMAGE.reference), TIME) is None
     assert vex.make(plan, cves, IMAGE, None) is None
     assert vex.make(plan, example_cves(plan), IMAGE, TIME) is None
 

@@ -40,6 +40,7 @@ from shown import Shown, read_text
 from traces import trace_records, write_trace
 
 PLAN = full_plan()
+PUSHED = "sha256:" + "7" * 64
 VERIFICATION = Verification(
     paredown="0.1.0",
     plan=PLAN.id,
@@ -100,14 +101,14 @@ def test_what_can_be_claimed_is_written_for_tools(tmp_path: Path) -> None:
     cves = tmp_path / "cves.json"
     cves.write_text(dump_cves(CVES))
     inputs = _inputs(tmp_path, verification=_verification(tmp_path), cves=cves)
-    inputs = dataclasses.replace(inputs, slim="docker:shop:1-slim", author="ops@example.com")
+    inputs = dataclasses.replace(inputs, slim=f"docker:shop:1@{PUSHED}", author="ops@example.com")
     written = {file.name: file for file in write_report(inputs).files}
     vex = json.loads(written["vex.openvex.json"].read_text())
     assert vex["author"] == "ops@example.com"
-    assert "pkg:oci/shop@" in vex["statements"][0]["products"][0]["@id"]
+    assert vex["statements"][0]["products"][0]["@id"] == f"pkg:oci/shop@{PUSHED}"
     assert vex["timestamp"] == VERIFICATION.started
     bound = json.loads(written["statement.intoto.json"].read_text())
-    assert bound["subject"][0]["digest"] == {"sha256": "2" * 64}
+    assert bound["subject"][0]["digest"] == {"sha256": "7" * 64, "image-sha256": "9" * 64}
     digests = {each["name"]: each["sha256"] for each in bound["predicate"]["documents"]}
     assert digests == {
         name: hashlib.sha256(file.read_bytes()).hexdigest()
@@ -119,6 +120,20 @@ def test_what_can_be_claimed_is_written_for_tools(tmp_path: Path) -> None:
         for name in ("sbom-before.cdx.json", "sbom-after.cdx.json")
     )
     assert before - after == {"bash", "curl", "odd\\x1b[31m"}
+
+
+def test_nothing_is_claimed_of_an_image_that_was_not_verified(tmp_path: Path) -> None:
+    cves = tmp_path / "cves.json"
+    cves.write_text(dump_cves(CVES))
+    # A soft one ran on the original: its digest is the original's.
+    soft = _verification(tmp_path, mode="soft", slim=None)
+    for verification in (None, soft):
+        inputs = _inputs(tmp_path, cves=cves)
+        inputs = dataclasses.replace(
+            inputs, verification=verification, slim=f"shop@{PUSHED}", force=True
+        )
+        written = {file.name for file in write_report(inputs).files}
+        assert not written & {"vex.openvex.json", "statement.intoto.json"}
 
 
 def test_documents_of_another_plan_are_refused(

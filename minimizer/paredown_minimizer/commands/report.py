@@ -35,7 +35,9 @@ def add_parser(subparsers: Any) -> None:
         "--source", metavar="SOURCE", help="the original, as the commands that are shown name it"
     )
     parser.add_argument(
-        "--slim", metavar="SOURCE", help="the slim image, as the documents for tools name it"
+        "--slim",
+        metavar="SOURCE",
+        help="the slim image; with @sha256:… as pushed, tools find it by what is claimed of it",
     )
     parser.add_argument("--author", metavar="NAME", help="who claims what the VEX says")
     parser.add_argument(

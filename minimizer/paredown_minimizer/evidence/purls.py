@@ -38,9 +38,9 @@ def image_purl(image: NamedImage) -> PackageURL | None:
     Without qualifiers, since every one that is there must be met by whoever looks for it, and
     tools do not agree on the form of ``repository_url``.
     """
-    if image.sha256 is None:
+    if image.digest is None:
         return None
-    return _purl("oci", None, image.repository.rpartition("/")[2], f"sha256:{image.sha256}")
+    return _purl("oci", None, image.repository.rpartition("/")[2], image.digest)
 
 
 def _deb(package: PackageDecision, distribution: Distribution) -> PackageURL | None:

@@ -65,7 +65,7 @@ def _packages(plan: Plan, side: Side) -> list[PackageDecision]:
 
 
 def _image(plan: Plan, image: NamedImage) -> Component:
-    names = (image.reference, image.digest, image.identity)
+    names = (image.reference, image.identity)
     return Component(
         type=ComponentType.CONTAINER,
         bom_ref="image",

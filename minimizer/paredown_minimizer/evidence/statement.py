@@ -31,7 +31,7 @@ def make(
     verification: Verification | None = None,
     cves: Cves | None = None,
 ) -> str | None:
-    """Return the statement about the slim image, which ``image`` is; None without its digest.
+    """Return the statement about the slim image, which ``image`` is; None without its identity.
 
     ``inputs`` are the files that all was made from, ``documents`` the texts that go with the
     statement, by name.
@@ -39,19 +39,18 @@ def make(
     Raises:
         ParedownError: the verification or the CVEs are of another plan.
     """
-    digest = _digest(image)
-    if not digest:
+    if image.identity is None:
         return None
     name = image.repository or image.identity
     return dump(
         {
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{**({"name": escape_name(name)} if name else {}), "digest": digest}],
+            "subject": [{"name": escape_name(name), "digest": _digest(image.identity, image)}],
             "predicateType": TYPE,
             "predicate": {
                 "paredown": escape_name(plan.paredown),
                 "original": {"identity": plan.image, "platform": escape_name(plan.platform)},
-                "slim": _only(identity=image.identity, digest=image.sha256 and image.digest),
+                "slim": _only(identity=image.identity, digest=image.digest),
                 "plan": {"id": plan.id, "granularity": plan.granularity},
                 "runs": [
                     _only(
@@ -70,15 +69,13 @@ def make(
     )
 
 
-def _digest(image: NamedImage) -> dict[str, str]:
-    """Return the digest set: of a directory, and of an image that has no manifest, the identity.
+def _digest(identity: str, image: NamedImage) -> dict[str, str]:
+    """Return the digest set: the manifest's, where it is known, and the identity.
 
     An identity is no digest of the image's bytes, so that it has an algorithm's name of its own.
     """
-    if image.sha256:
-        return {"sha256": image.sha256}
-    kind, _, value = (image.identity or "").partition(":")
-    return {kind: value} if value else {}
+    kind, _, value = identity.partition(":")
+    return {**({"sha256": image.sha256} if image.sha256 else {}), kind: value}
 
 
 def _tested(plan: Plan, verification: Verification | None) -> dict[str, Any]:
@@ -91,6 +88,7 @@ def _tested(plan: Plan, verification: Verification | None) -> dict[str, Any]:
         original=verification.original,
         mode=verification.mode,
         started=escape_name(verification.started),
+        image=verification.digest,
         commands=len(commands),
         failed=sum(case.outcome != "passed" for case in commands),
         missing=len(verification.missing),

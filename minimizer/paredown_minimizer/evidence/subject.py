@@ -19,17 +19,25 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image: its identity, what its users call it, and the digest of its manifest."""
+    """An image: its identity, and what its users call it.
+
+    Its digest is that of its manifest, by which registries know it, and is known only where the
+    reference has it: docker's and podman's own ids are mostly of the configuration.
+    """
 
     identity: str | None = None
-    reference: str | None = None  # "registry.example/shop/web:1-slim"
-    digest: str | None = None  # "sha256:…"
+    reference: str | None = None  # "registry.example/shop/web:1-slim@sha256:…"
 
     @property
     def sha256(self) -> str | None:
         """Return the digest's number."""
-        match = _DIGEST.fullmatch(self.digest or "")
+        match = _DIGEST.fullmatch((self.reference or "").partition("@")[2])
         return match[1] if match else None
+
+    @property
+    def digest(self) -> str | None:
+        """Return the digest as references have it."""
+        return f"sha256:{self.sha256}" if self.sha256 else None
 
     @property
     def repository(self) -> str:

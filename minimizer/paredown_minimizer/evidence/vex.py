@@ -54,7 +54,7 @@ def make(
 
     ``time`` is as ``subject.time_of`` returns it; ``author`` is who makes the claims, a person or
     an organization. None where there is nothing to claim, or OpenVEX has no way to say it: without
-    an image that is known, or a time.
+    the identity of an image that is known to be the plan's, or a time.
 
     Raises:
         ParedownError: the CVEs are of another plan.
@@ -80,13 +80,12 @@ def make(
 
 
 def _product(image: NamedImage) -> dict[str, Any] | None:
-    purl = image_purl(image)
-    name = purl.to_string() if purl else image.digest if image.sha256 else image.identity
-    if name is None:
+    if image.identity is None:
         return None
-    product: dict[str, Any] = {"@id": name}
+    purl = image_purl(image)
+    product: dict[str, Any] = {"@id": purl.to_string() if purl else image.identity}
     if purl:
-        product["identifiers"] = {"purl": name}
+        product["identifiers"] = {"purl": purl.to_string()}
     if image.sha256:
         product["hashes"] = {"sha-256": image.sha256}
     return product
