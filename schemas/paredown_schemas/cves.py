@@ -43,8 +43,8 @@ class Scan:
 class Finding:
     """One vulnerability of one package, found in the original or in the slim image.
 
-    ``package`` is its key in the plan; None where the plan knows no package of that name, with
-    ``fate`` by its files alone.
+    ``package`` is its key in the plan, or of what owns the files that the scanner found it in; None
+    where the plan knows neither, with ``fate`` by its files alone.
     """
 
     id: str  # CVE where there is one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
@@ -10,6 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fixture_types import Require
 from paredown_minimizer.cves.versions import UnknownVersionError, key
@@ -115,8 +118,19 @@ def test_versions_of_languages_and_epochs(manager: str, less: str, more: str) ->
         ("apk", "9" * 5000),
         ("python", "not-a-version"),
         ("npm", "latest"),
+        ("java", "1-" * 2000),
     ],
 )
 def test_what_is_no_version_is_told(manager: str, text: str) -> None:
     with pytest.raises(UnknownVersionError):
         key(manager, text)
+
+
+@pytest.mark.parametrize(
+    "manager", ["apk", "composer", "dpkg", "gem", "java", "npm", "python", "rpm"]
+)
+@given(texts=st.lists(st.text("0123456789.-+~^:_aZr \n\xe9v", max_size=24), min_size=2, max_size=2))
+def test_any_text_has_a_place_or_is_no_version(manager: str, texts: list[str]) -> None:
+    one, other = texts
+    with contextlib.suppress(UnknownVersionError):
+        assert sign(manager, one, other) == -sign(manager, other, one)

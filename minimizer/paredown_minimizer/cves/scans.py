@@ -6,6 +6,7 @@ Adding a format touches its own file, ``formats.FORMATS``, ScanFormat of the sch
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -106,10 +107,7 @@ def subject(
     ``epoch`` and ``upstream``.
     """
     architecture = ""
-    try:
-        url = PackageURL.from_string(purl) if purl else None
-    except ValueError:
-        url = None
+    url = _parsed(purl) if purl else None
     if url is not None:
         type_ = url.type
         qualifiers = url.qualifiers if isinstance(url.qualifiers, dict) else {}
@@ -124,6 +122,15 @@ def subject(
     manager = _MANAGERS.get(type_.lower(), type_)
     absolute = dict.fromkeys("/" + path.lstrip("/") for path in paths if path)
     return Subject(name, version, manager, architecture, source, tuple(absolute))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _parsed(purl: str) -> PackageURL | None:
+    """A package has many vulnerabilities."""
+    try:
+        return PackageURL.from_string(purl)
+    except ValueError:
+        return None
 
 
 def is_cve(name: str) -> bool:

@@ -22,6 +22,7 @@ _SUFFIXES = {
     **{name: rank for rank, name in enumerate(("alpha", "beta", "pre", "rc"), -4)},
     **{name: rank for rank, name in enumerate(("cvs", "svn", "git", "hg", "p"), 1)},
 }
+_LIMIT = 256  # what is longer is no version, and Maven's order takes a call for each part
 # What univers raises of texts that are no versions.
 _DAMAGE = (ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
@@ -44,6 +45,8 @@ def key(manager: str, version: str) -> Any:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _key(manager: str, version: str) -> Any:
+    if len(version) > _LIMIT:
+        raise ValueError(version)
     return _KEYS[manager](version)
 
 
