@@ -286,6 +286,23 @@ def test_the_original_can_be_started_again() -> None:
         assert "paredown apply plan.json 'docker:a b' -o SLIM" in text
 
 
+def test_a_run_is_shown_as_it_was_recorded(tmp_path: Path) -> None:
+    """But for docker's file that a second run would not overwrite."""
+    command = ("docker", "run", "--cidfile", "/x", "shop", "a b")
+    run = PLAN.traces[0].run
+    records = trace_records(
+        ["/a"], run=run, scenario="smoke", target="docker", command=command, reference="shop"
+    )
+    plan = full_plan(traces=PLAN.traces[:1], image="image-sha256:" + "3" * 64)
+    inputs = _inputs(tmp_path, plan)
+    trace = write_trace(tmp_path / "a.trace", records)
+    write_report(dataclasses.replace(inputs, traces=[trace]))
+    text = (inputs.directory / "report.md").read_text()
+    assert "record -o 1.trace --scenario smoke -- docker run shop 'a b'\n" in text
+    assert hashlib.sha256(trace.read_bytes()).hexdigest() in text
+    assert text.startswith("# Hardening report: shop\n")
+
+
 def test_figures_of_cves_are_never_added_up() -> None:
     """One gone with its package, one whose file is gone: two thirds would be a lie."""
     html, markdown = _documents(cves=CVES)

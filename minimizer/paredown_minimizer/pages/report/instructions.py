@@ -90,7 +90,12 @@ def _start(material: Material) -> Section:
 
 
 def _words(command: Sequence[str]) -> str:
-    return " ".join(shlex.quote(escape_name(word)) for word in command)
+    """Return a command for a shell, but for what would be in the way of running it again."""
+    words = list(command)
+    if "--cidfile" in words:  # docker-run(1): a file that must not exist, of that run
+        at = words.index("--cidfile")
+        del words[at : at + 2]
+    return " ".join(shlex.quote(escape_name(word)) for word in words)
 
 
 def _beside(material: Material) -> Section:
@@ -164,7 +169,9 @@ def _commands(material: Material) -> Iterator[str]:
         tool = escape_name(scan.tool or scan.format)
         yield f"#   scan, {scan.side}: {tool}, sha256:{escape_name(scan.sha256)}"
     if material.cves:
-        yield "paredown cves plan.json --before BEFORE.json -o cves.json"
+        sides = sorted({scan.side for scan in material.cves.scans}, reverse=True)
+        scans = " ".join(f"--{side} {side.upper()}.json" for side in sides)
+        yield f"paredown cves plan.json {scans} -o cves.json"
     yield "paredown report plan.json -o report"
 
 
