@@ -156,18 +156,22 @@ def _of_record(
 
 
 def _meant(affected: Node, wanted: _Wanted) -> list[Meant]:
-    of = affected["package"]["ecosystem"].text
-    found = [each for name in _named(affected, of) for each in wanted.packages(of, name)]
+    package = affected["package"]
+    of, name = package["ecosystem"].text, package["name"].text
+    if not of.startswith(_SUSE):
+        return wanted.packages(of, name)
+    found = [
+        each for binary in _binaries(affected) or [name] for each in wanted.packages(of, binary)
+    ]
     return list({package.key: (package, version) for package, version in found}.values())
 
 
-def _named(affected: Node, of: str) -> list[str]:
-    """Return what is affected: of SUSE's, the binary packages of the source that is named."""
+def _binaries(affected: Node) -> list[str]:
+    """Return the binary packages of the source that SUSE's record names."""
     specific = affected["ecosystem_specific"].value
     listed = specific.get("binaries") if isinstance(specific, dict) else None
-    if of.startswith(_SUSE) and isinstance(listed, list) and listed:
-        return sorted({name for each in listed if isinstance(each, dict) for name in each})
-    return [affected["package"]["name"].text]
+    packages = listed if isinstance(listed, list) else []
+    return sorted({name for each in packages if isinstance(each, dict) for name in each})
 
 
 def _warnings(
