@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from paredown_minimizer.data import read_data
-from paredown_minimizer.globs import compile_pattern
+from paredown_minimizer.globs import any_of
 from paredown_minimizer.image.model import parent
 from paredown_minimizer.packages.base import Inventory
 from paredown_minimizer.planrecords import Settled, size_of
@@ -40,13 +40,12 @@ def find_beforehand(
 
 
 def _beforehand(settled: Settled, way: Way, packages: int, paths: AbstractSet[str]) -> Beforehand:
-    files = sorted(paths)
-    gone = [path for path in files if path not in settled.kept]
+    gone = [path for path in paths if path not in settled.kept]
     return Beforehand(
         way=way,
         packages=packages,
-        files=len(files),
-        bytes=size_of(settled.tree, files),
+        files=len(paths),
+        bytes=size_of(settled.tree, paths),
         gone_files=len(gone),
         gone_bytes=size_of(settled.tree, gone),
     )
@@ -55,15 +54,14 @@ def _beforehand(settled: Settled, way: Way, packages: int, paths: AbstractSet[st
 def _slim(settled: Settled, rules: Mapping[str, Any]) -> Iterator[str]:
     """Yield the files of the system's packages that would not have been unpacked."""
     patterns = {
-        manager: [[compile_pattern(each) for each in rule[name]] for name in ("paths", "except")]
-        for manager, rule in rules.items()
+        manager: (any_of(rule["paths"]), any_of(rule["except"])) for manager, rule in rules.items()
     }
     for key, package in settled.inventory.packages.items():
         if package.location is None and package.manager in patterns:
             paths, excepted = patterns[package.manager]
-            for path in _files(settled, key):
-                left_out = any(pattern.fullmatch(path) for pattern in paths)
-                if left_out and not any(pattern.fullmatch(path) for pattern in excepted):
+            for path in settled.inventory.owned[key]:
+                left_out = paths.fullmatch(path) and not excepted.fullmatch(path)
+                if left_out and not settled.tree.leads_to_directory(path):
                     yield path
 
 

@@ -11,7 +11,7 @@ import fnmatch
 import functools
 import glob
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from paredown_minimizer.image.model import Tree, join
 
@@ -99,6 +99,14 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             parts.append(".*" if token["any"] else "[^/]*" if token["star"] else "[^/]")
     parts.append(re.escape(pattern[end:]))
     return re.compile("".join(parts), re.DOTALL)
+
+
+def any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+    """Return what matches as one of ``patterns`` does; of none, nothing."""
+    return re.compile(
+        "|".join(f"(?:{compile_pattern(pattern).pattern})" for pattern in patterns) or "(?!)",
+        re.DOTALL,
+    )
 
 
 def placeholders(pattern: str) -> list[str]:

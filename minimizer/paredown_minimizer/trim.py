@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from paredown_minimizer.data import read_data
 from paredown_minimizer.facts import FACTS, Facts
-from paredown_minimizer.globs import compile_pattern, fill, placeholders
+from paredown_minimizer.globs import any_of, compile_pattern, fill, placeholders
 from paredown_schemas.plan import Granularity
 
 
@@ -47,7 +46,7 @@ class Trim:
     def __init__(self, facts: Facts) -> None:
         """Read the kinds, and which languages the image asks for."""
         self._kinds = {
-            kind.name: (_any_of(kind.paths), _any_of(tuple(_filled(kind.except_, facts))))
+            kind.name: (any_of(kind.paths), any_of(tuple(_filled(kind.except_, facts))))
             for kind in load_kinds()
         }
         self._readers = [
@@ -79,7 +78,7 @@ class Trim:
 def trimmed_as(path: str, kinds: Iterable[str]) -> str | None:
     """Return which of ``kinds``, by name, a path that goes is one of; the image is not asked."""
     names = set(kinds)
-    found = (k.name for k in load_kinds() if k.name in names and _any_of(k.paths).fullmatch(path))
+    found = (k.name for k in load_kinds() if k.name in names and any_of(k.paths).fullmatch(path))
     return next(found, None)
 
 
@@ -99,11 +98,3 @@ def _filled(patterns: tuple[str, ...], facts: Facts) -> Iterator[str]:
         names = placeholders(pattern)
         for values in itertools.product(*(FACTS[name](facts, {}) for name in names)):
             yield fill(pattern, dict(zip(names, values, strict=True)))
-
-
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what matches as one of ``patterns`` does; of none, nothing."""
-    return re.compile(
-        "|".join(f"(?:{compile_pattern(pattern).pattern})" for pattern in patterns) or "(?!)",
-        re.DOTALL,
-    )
