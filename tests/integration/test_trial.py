@@ -62,6 +62,14 @@ def test_without_tests_the_run_is_the_test(nginx_rootfs: Path, tmp_path: Path) -
     assert (bad.outcome, bad.why) == ("failed", "the container failed with status 5: last words")
 
 
+def test_a_container_that_dies_fails_tests_that_pass(nginx_rootfs: Path, tmp_path: Path) -> None:
+    run = "sh -c 'echo I die; sleep 1; exit 3'"
+    trial = _tried(nginx_rootfs, tmp_path / "a.trace", run, "sleep 1.5")
+    assert [case.outcome for case in trial.cases] == ["passed"]
+    assert trial.outcome == "failed"
+    assert trial.why == "the container ended meanwhile, with status 3: I die"
+
+
 def test_what_never_starts_is_told_with_its_last_words(nginx_rootfs: Path, tmp_path: Path) -> None:
     trace = tmp_path / "a.trace"
     absent = _tried(nginx_rootfs, trace, "no-such-server", "true")

@@ -148,7 +148,8 @@ def _space(arguments: argparse.Namespace) -> Iterator[Path]:
 def _told(verification: Verification, arguments: argparse.Namespace) -> Iterator[str]:
     """Yield what became of it, in words, and what to do next."""
     soft = verification.mode == "soft"
-    if any(trace.verdict == "partial" for trace in verification.traces):
+    started = verification.outcome != "not-started"
+    if started and any(trace.verdict == "partial" for trace in verification.traces):
         yield "warning: a recording is partial: what was missed may not all be told"
     missing = len(verification.missing)
     if verification.outcome == "passed":
@@ -159,7 +160,7 @@ def _told(verification: Verification, arguments: argparse.Namespace) -> Iterator
         where = "on the original use nothing that the plan removes" if soft else "pass"
         yield f"The tests {where}{asked if missing else ''}."
         return
-    yield f"{verification.outcome.capitalize()}: {verification.why}."
+    yield f"{verification.outcome.capitalize().replace('-', ' ')}: {verification.why}."
     plan = escape_name(str(arguments.plan))
     if soft and verification.original != "passed":
         yield "Next: mend the tests, or what starts them: the original fails them, too."

@@ -14,7 +14,7 @@ def lines(verification: Verification) -> Iterator[str]:
     yield from align([("TEST", "OUTCOME", "TIME"), *map(_case, verification.tests)], right=(2,))
     if verification.missing:
         yield ""
-        titles = ("PACKAGE", "MISSING", "ASKED", "BY", "TEST")
+        titles = ("PACKAGE", "MISSING", "ASKED", "BY", "HELD BY", "TEST")
         yield from align([titles, *map(_missing, verification.missing)])
 
 
@@ -27,11 +27,12 @@ def _case(case: Case) -> tuple[str, str, str]:
     return name, outcome, seconds
 
 
-def _missing(missing: Missing) -> tuple[str, str, str, str, str]:
+def _missing(missing: Missing) -> tuple[str, str, str, str, str, str]:
     return (
         escape_name(missing.package or "-"),
         escape_name(missing.path),
         ",".join(missing.asked),
         escape_name(", ".join(missing.exes) or "-"),
+        missing.held_by or "-",
         escape_name(", ".join(missing.tests) or "-"),
     )

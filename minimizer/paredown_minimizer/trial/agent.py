@@ -24,6 +24,7 @@ _TURN = 0.02  # seconds
 _ARMED_WITHIN = 60.0
 # A container that ignores SIGTERM is killed by the agent 10 s after it; the trailer takes moments.
 _ENDED_WITHIN = 30.0
+_MARKED_WITHIN = 5.0
 _NOT_STARTED = (126, 127)
 
 
@@ -82,7 +83,8 @@ class Agent:
         """Put a mark into the recording; a recording that has ended takes none."""
         command = [agent_program(), "mark", "--trace", str(self._output), name]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode and self.status() is None:
+        # One that is about to end takes none either.
+        if result.returncode and not ended_within(self._process, _MARKED_WITHIN):
             raise _told(result.stderr, "cannot mark the recording")
 
     def outlast(self) -> None:

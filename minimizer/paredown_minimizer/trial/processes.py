@@ -23,8 +23,8 @@ from paredown_schemas.names import decode_name, encode_name
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_WORDS = 4096  # bytes
-# The agent's last line, and what docker adds to each of its errors.
-_SAYS_NOTHING = re.compile(r"Recorded .* Wrote |(Run|See) '.* --help'")
+# The agent's last line, what docker adds to each of its errors, and the id of a detached container.
+_SAYS_NOTHING = re.compile(r"Recorded .* Wrote |(Run|See) '.* --help'|[0-9a-f]{64}$")
 _libc = ctypes.CDLL(None)
 
 

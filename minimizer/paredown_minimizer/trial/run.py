@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,9 @@ from paredown_schemas.trace import Run, read_trace
 from paredown_schemas.verification import Case, Outcome
 
 _TURN = 0.1  # seconds
+_ENDED_WITHIN = 30.0  # from a container's end until its command, and the recording, have ended
+# Tests may end it: by what it does itself, by docker stop, or docker kill.
+_FINE_ENDS = (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
 
 
 def run_trial(
@@ -110,18 +114,27 @@ class _Course:
             return ended_within(process, seconds) and process.returncode == 0
 
     def _test(self, started: Started) -> tuple[Outcome, str | None]:
-        reasons = []
+        reasons: list[str] = []
         for test in self._suite.commands:
+            started.mark(test.name)
             if started.status() is not None:
-                reasons.append(self._ended(started, f"before test {escape_name(test.name)}"))
-                break
+                ended = self._ended(started, f"before test {escape_name(test.name)}")
+                return self._outcome([*reasons, ended]) if self.cases else ("not-started", ended)
             if why := self._run_test(test, started):
                 reasons.append(why)
         with contextlib.suppress(Exception):
             started.mark(STOP)
-        if reasons and started.status() is not None:
+        status = self._own_end(started)
+        if status is not None and (reasons or status not in _FINE_ENDS):
             reasons.append(self._ended(started, "meanwhile"))
         return self._outcome(reasons)
+
+    def _own_end(self, started: Started) -> int | None:
+        """Return the status of a container that has ended by itself; None where it goes on."""
+        deadline = time.monotonic() + _ENDED_WITHIN
+        while not started.runs() and started.status() is None and time.monotonic() < deadline:
+            time.sleep(_TURN)
+        return started.status()
 
     def _outcome(self, reasons: Sequence[str]) -> tuple[Outcome, str | None]:
         if not reasons:
@@ -131,7 +144,6 @@ class _Course:
 
     def _run_test(self, test: TestCommand, started: Started) -> str | None:
         """Return why it did not pass."""
-        started.mark(test.name)
         begin_of_output = self._output.stat().st_size
         began = time.monotonic()
         with self._output.open("ab") as output:
