@@ -23,6 +23,7 @@ from paredown_minimizer.image.source import open_image
 from paredown_minimizer.pipeline.images import identify
 from paredown_minimizer.pipeline.state import read_state
 from paredown_schemas.plan import read_plan
+from paredown_schemas.verification import read_verification
 
 pytestmark = pytest.mark.usefixtures("recording", "serve")
 
@@ -156,6 +157,33 @@ def test_what_fails_ends_with_3_and_what_cannot_be_done_with_1(hardened: Path) -
     assert f"what it said is in {log.relative_to(hardened)}" in end.stderr
     assert log.read_text() == "why\n"
     path.write_text(first)
+
+
+_CONNECT = 'import socket; socket.create_connection(("127.0.0.1", 8080))'
+
+
+def test_what_repair_made_is_as_before(apk_rootfs: Path, tmp_path: Path) -> None:
+    """The load asks for no page, so that it goes, and the slim image serves none."""
+    load = [{"name": "idle", "command": "true"}]
+    space = _project(
+        tmp_path / "space",
+        f"dir:{apk_rootfs}",
+        ready=f"{sys.executable} -c '{_CONNECT}'",
+        granularity="file",
+        scenarios=load,
+        tests=[{"name": "page", "command": _FETCH}],
+        repair=3,
+    )
+    end = _harden(space)
+    assert end.returncode == 0, end.stderr
+    assert "/usr/share/hello/index.html" in (space / "policy.yaml").read_text()
+    verification = read_verification(space / "evidence" / "web" / "verification.json")
+    assert [turn.outcome for turn in verification.rounds] == ["failed", "passed"]
+    again = _harden(space)
+    assert again.returncode == 0, again.stderr
+    assert all(
+        told.startswith("as before") for s, told in _done(again.stderr).items() if s in _STEPS
+    )
 
 
 _INSIDE = (
