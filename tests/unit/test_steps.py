@@ -56,7 +56,9 @@ class Pipeline:
 
     def _steps(self, steps: Steps) -> None:
         for name in ("one", "other"):
-            steps.do(Step(name, {"text": self._text(name)}, [f"{name}.txt"], self._write(name)))
+            more = self.settings.get(f"{name} but not its text", "")
+            inputs = {"text": self._text(name), "more": more}
+            steps.do(Step(name, inputs, [f"{name}.txt"], self._write(name)))
         inputs = dict([steps.file("one.txt")])
         steps.do(Step("last", inputs, ["last/a.txt", "last/b.txt"], self._write("last")))
 
@@ -95,7 +97,7 @@ def test_what_is_unchanged_is_as_before(pipeline: Pipeline) -> None:
     assert pipeline.run() == ["one", "other", "last"]
     assert _files(pipeline) == ALL
     assert pipeline.run() == [f"{n} as before: made {n}" for n in ("one", "other", "last")]
-    assert pipeline.run(force=True) == ["one: --force", "other: --force", "last"]
+    assert pipeline.run(force=True) == [f"{n}: --force" for n in ("one", "other", "last")]
 
 
 def test_what_changed_is_done_again_with_all_that_is_made_of_it(pipeline: Pipeline) -> None:
@@ -106,6 +108,15 @@ def test_what_changed_is_done_again_with_all_that_is_made_of_it(pipeline: Pipeli
     assert pipeline.run()[1] == "other: changed: other.txt"
     (pipeline.directory / "last" / "a.txt").unlink()
     assert pipeline.run()[2] == "last: changed: last/a.txt"
+
+
+def test_what_comes_out_the_same_changes_nothing_further(pipeline: Pipeline) -> None:
+    pipeline.run()
+    pipeline.settings["one but not its text"] = "new"
+    assert pipeline.run() == [
+        "one: changed: more",
+        *(f"{n} as before: made {n}" for n in ("other", "last")),
+    ]
 
 
 def test_of_what_fails_nothing_that_was_made_of_it_is_left(pipeline: Pipeline) -> None:

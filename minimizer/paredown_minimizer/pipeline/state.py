@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +67,26 @@ class State:
         steps = tuple(done if each.name == done.name else each for each in self.steps)
         return dataclasses.replace(self, steps=steps)
 
-    def without(self, name: str) -> State:
-        """Return the state without a step, and those that were made of what it made."""
-        dropped = {name}
-        lost = {made for done in self.steps if done.name == name for made in done.outputs}
-        for done in self.steps:
-            if lost & set(done.inputs):
-                dropped.add(done.name)
-                lost |= set(done.outputs)
-        steps = tuple(done for done in self.steps if done.name not in dropped)
+    def without(self, names: Collection[str]) -> State:
+        """Return the state without some steps."""
+        steps = tuple(done for done in self.steps if done.name not in names)
         return dataclasses.replace(self, steps=steps)
+
+    def made_of(self, outputs: Mapping[str, str | None]) -> list[Done]:
+        """Return the steps that were made of such things with another digest, or of what they made.
+
+        ``outputs`` are digests by name, None where there is nothing any more.
+        """
+        now = dict(outputs)
+        found: list[Done] = []
+        while more := [done for done in self.steps if done not in found and _differs(done, now)]:
+            found += more
+            now |= dict.fromkeys(each.name for done in more for each in done.outputs)
+        return found
+
+
+def _differs(done: Done, now: Mapping[str, str | None]) -> bool:
+    return any(now.get(each.name, each.digest) != each.digest for each in done.inputs)
 
 
 def read_state(directory: Path) -> State:

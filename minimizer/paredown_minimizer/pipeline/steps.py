@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -92,17 +92,28 @@ class Steps:
         if before is not None and why is None:
             self._progress.as_before(step.name, before.told)
             return Made(before.told)
-        self._forget(step)
         self._progress.begins(step.name, why or "")
         begin = time.monotonic()
         made = None
         try:
-            made = self._run(step)
-            inputs, outputs = things(step.inputs), self._outputs(step)
-            done = Done(step.name, made.told, made.passed, inputs, outputs)
-            self._note(self._state.with_step(done))
+            made = self._do(step)
         finally:
             self._progress.ended(step.name, made, time.monotonic() - begin)
+        return made
+
+    def _do(self, step: Step) -> Made:
+        self._note(self._state.without([step.name]))
+        self._remove(step.files)
+        inputs = things(step.inputs)
+        outputs: tuple[Thing, ...] = ()
+        try:
+            made = self._run(step)
+            outputs = self._outputs(step)
+        finally:
+            self._forget_made_of(
+                {**dict.fromkeys(step.files), **{t.name: t.digest for t in outputs}}
+            )
+        self._note(self._state.with_step(Done(step.name, made.told, made.passed, inputs, outputs)))
         return made
 
     def adopt(self, step: Step, told: str) -> None:
@@ -145,15 +156,16 @@ class Steps:
         names += changed(before.outputs, self._outputs(step))
         return f"changed: {', '.join(map(escape_name, names))}" if names else None
 
-    def _forget(self, step: Step) -> None:
-        """What was made of its files goes with them: documents that lie here fit together."""
-        state = self._state.without(step.name)
-        gone = [done for done in self._state.steps if done not in state.steps]
-        self._note(state)
-        for name in {*step.files, *(each.name for done in gone for each in done.outputs)}:
-            with contextlib.suppress(OSError):
-                if name != step.image:
-                    (self.directory / name).unlink()
+    def _forget_made_of(self, outputs: Mapping[str, str | None]) -> None:
+        """Documents that lie here fit together: what was made of others goes."""
+        outdated = self._state.made_of(outputs)
+        self._note(self._state.without([done.name for done in outdated]))
+        self._remove(each.name for done in outdated for each in done.outputs)
+
+    def _remove(self, files: Iterable[str]) -> None:
+        for name in files:
+            with contextlib.suppress(OSError):  # an image's name is no file's
+                (self.directory / name).unlink()
 
     def _outputs(self, step: Step) -> tuple[Thing, ...]:
         found = {name: file_digest(self.directory / name) for name in step.files}
