@@ -269,6 +269,7 @@ class _Chain:
                     policy=config.policy,
                     traces=[config.evidence / trace for trace in traces],
                     source=config.source,
+                    slim=config.output,
                 )
             )
             return Made(plural(len(written.files), "document"))
