@@ -65,6 +65,13 @@ def listed(form: str, tree: Path) -> set[str]:
     return set(query(form, tree, "-qa", "--qf", "%{NAME}\n").split())
 
 
+def packages(form: str, tree: Path) -> set[tuple[str, str, str]]:
+    """Return name, version with epoch and release, and architecture of what rpm lists."""
+    columns = ("%{NAME}", "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}", "%{ARCH}")
+    lines = query(form, tree, "-qa", "--qf", " ".join(columns) + "\n").splitlines()
+    return {(name, version, arch) for name, version, arch in (line.split(" ") for line in lines)}
+
+
 def verify(form: str, tree: Path) -> set[str]:
     """Return what ``rpm -V`` finds in all packages; dependencies are not looked at.
 

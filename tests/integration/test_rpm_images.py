@@ -17,6 +17,7 @@ from fixture_types import MakeTrace, Require
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.packages.rpm_database import read_headers
 from paredown_minimizer.packages.rpm_header import parse_header
+from paredown_schemas.plan import read_plan
 from paredown_schemas.trace import File
 from traces import use
 from tree_witness import dangling, walk
@@ -95,6 +96,14 @@ def test_rpm_lists_exactly_what_something_is_left_of(form: str, original: Path, 
     assert 5 < len(expected) < 20
     assert "nginx" in expected
     assert rpm_tree.listed(form, slim) == expected
+
+
+def test_rpm_lists_the_plan_s_packages(form: str, original: Path, slim: Path) -> None:
+    decided = read_plan(slim.with_suffix(".json")).packages
+    listed = {(each.name, each.version, each.architecture): each.action for each in decided}
+    left = {named for named, action in listed.items() if action != "remove"}
+    assert rpm_tree.packages(form, original) == set(listed)
+    assert rpm_tree.packages(form, slim) == left != set(listed)
 
 
 def test_rpm_verify_finds_nothing_new(

@@ -17,16 +17,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 import apk_tree
 import rootfs
 import rpm_tree
 from fixture_types import Require
-from paredown_minimizer.evidence import sbom
+from paredown_minimizer.evidence import sbom, vex
 from paredown_minimizer.evidence.subject import NamedImage
+from paredown_schemas.cves import Finding
 from paredown_schemas.plan import Plan
 from paredown_schemas.trace import File
+from results import example_cves
 from slim_trees import slim_tree
 from traces import use
 
@@ -68,11 +72,18 @@ def _debsbom(tree: Path) -> Listed:
 
 
 def _binaries(purls: Iterable[str]) -> Listed:
-    read = [PackageURL.from_string(purl) for purl in purls]
-    architectures = [(purl, purl.qualifiers.get("arch", "")) for purl in read]
-    return {
-        (purl.name, purl.version or "", arch) for purl, arch in architectures if arch != "source"
-    }
+    found = set()
+    for purl in map(PackageURL.from_string, purls):
+        epoch = f"{purl.qualifiers['epoch']}:" if "epoch" in purl.qualifiers else ""
+        if (architecture := purl.qualifiers.get("arch", "")) != "source":
+            found.add((purl.name, f"{epoch}{purl.version}", architecture))
+    return found
+
+
+def _dpkg_files(tree: Path, package: str) -> set[str]:
+    command = ["dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--listfiles", package]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return set(shown.splitlines())
 
 
 def _apk_database(tree: Path) -> Listed:
@@ -93,16 +104,6 @@ def _apk(tree: Path) -> Listed:
     return {(name, f"{version}-{r}", architectures[name]) for name, version, r in split}
 
 
-def _rpm(form: str) -> Reader:
-    query = "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE} %{ARCH}\n"
-
-    def read(tree: Path) -> Listed:
-        lines = rpm_tree.query(form, tree, "-qa", "--qf", query).splitlines()
-        return {tuple(line.split(" ")) for line in lines}  # type: ignore[misc]
-
-    return read
-
-
 def _declared(plan: Plan, *actions: str) -> Listed:
     system = [each for each in plan.packages if each.location is None and each.action in actions]
     return {(package.name, package.version, package.architecture) for package in system}
@@ -116,6 +117,8 @@ class System:
     used: Sequence[str | File]
     database: str
     readers: Mapping[str, Reader]
+    files: Callable[[Path, str], set[str]]  # of a package, as they are listed
+    notices: frozenset[str] = frozenset()  # packages of which nothing else is left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,28 +131,33 @@ class Slimmed:
     plan: Plan
 
 
-def _rpm_system(form: str) -> System:
-    tree = functools.partial(rpm_tree.cached, form)
-    return System(tree, NGINX, rpm_tree.FORMS[form][0][1:], {"rpm -qa": _rpm(form)})
-
-
 SYSTEMS = {
     "dpkg": System(
         functools.partial(rootfs.cached, "nginx"),
         NGINX,
         "var/lib/dpkg",
         {"dpkg-query": _dpkg_query, "debsbom": _debsbom},
+        _dpkg_files,
+        frozenset({"gcc-12-base"}),
     ),
     "apk": System(
         apk_tree.server_tree,
         SERVER,
         "lib/apk/db",
         {"apk info": _apk, "as scanners do": _apk_database},
+        apk_tree.files,
     ),
-    **{f"rpm {form}": _rpm_system(form) for form in rpm_tree.FORMS},
+    # The other forms of its database: test_rpm_images.py.
+    "rpm": System(
+        functools.partial(rpm_tree.cached, "sqlite"),
+        NGINX,
+        rpm_tree.FORMS["sqlite"][0][1:],
+        {"rpm -qa": functools.partial(rpm_tree.packages, "sqlite")},
+        lambda tree, package: rpm_tree.owned("sqlite", tree)[package],
+        frozenset({"gcc-12-base"}),
+    ),
 }
-# rpm's database is rewritten alike at both; test_rpm_images.py has the others.
-CASES = [("dpkg", "package"), ("apk", "package"), *((name, "file") for name in SYSTEMS)]
+CASES = [("dpkg", "package"), *((name, "file") for name in SYSTEMS)]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=" ".join)
@@ -198,14 +206,50 @@ def test_readers_notice_a_database_that_is_not_true(slimmed: Slimmed, tmp_path: 
             assert (after < found) == (name == "stale"), (name, reader)
 
 
-def test_another_sbom_names_the_same_packages(slimmed: Slimmed) -> None:
-    if _debsbom not in slimmed.system.readers.values():
-        return
+def test_sboms_list_what_readers_do(slimmed: Slimmed) -> None:
+    read = list(slimmed.system.readers.values())[-1]
     sides: tuple[tuple[sbom.Side, Path], ...] = (
         ("before", slimmed.original),
         ("after", slimmed.slim),
     )
     for side, tree in sides:
-        own = json.loads(sbom.make(slimmed.plan, side, NamedImage(), None))
-        purls = [each["purl"] for each in own["components"] if "purl" in each]
-        assert _binaries(purls) == _debsbom(tree)
+        text = sbom.make(slimmed.plan, side, NamedImage(), None)
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        components = json.loads(text)["components"]
+        assert _binaries(each["purl"] for each in components if "purl" in each) == read(tree)
+
+
+def test_what_is_claimed_is_true_of_the_tree(slimmed: Slimmed) -> None:
+    """Of every package a vulnerability, as a scanner of the original would find them."""
+    plan = slimmed.plan
+    findings = [
+        Finding(
+            id="CVE-2026-1",
+            name=package.name,
+            version=package.version,
+            severity="high",
+            fate="gone" if package.action == "remove" else "stays",
+            package=package.key,
+        )
+        for package in plan.packages
+    ]
+    image = NamedImage("dir-sha256:" + "0" * 64)
+    text = vex.make(plan, example_cves(plan, *findings), image, "2026-01-31T12:00:00Z")
+    claims: dict[str, list[str]] = {"component_not_present": [], "vulnerable_code_not_present": []}
+    for claim in json.loads(text or "")["statements"]:
+        (component,) = claim["products"][0]["subcomponents"]
+        claims[claim["justification"]].append(component["@id"])
+    there = {name for name, _, _ in _declared(plan, "keep", "trim")}
+    gone = _binaries(claims["component_not_present"])
+    assert {name for name, _, _ in gone} == {
+        name for name, _, _ in _declared(plan, "remove") if name not in there
+    }
+    notices = {name for name, _, _ in _binaries(claims["vulnerable_code_not_present"])}
+    assert notices == slimmed.system.notices
+    for name in notices:
+        paths = [slimmed.slim / path[1:] for path in slimmed.system.files(slimmed.slim, name)]
+        files = [path for path in paths if path.is_file() and not path.is_symlink()]
+        assert files
+        for path in files:
+            assert path.read_bytes()[:4] != b"\x7fELF"
+            assert not path.stat().st_mode & 0o111
