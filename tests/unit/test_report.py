@@ -373,3 +373,12 @@ def test_names_are_no_markup(name: str) -> None:
     assert not re.search(r"[@#](?=\w)|www\.|://|GH-\d|:tada:|\u202e|\x1b", shown.plain)
     assert not {"img", "script"} & (Shown(texts["report.html"]).tags - {"script"})
     assert texts["report.html"].count("<script>") == 1
+
+
+def test_a_command_ends_no_block_of_code() -> None:
+    plan = full_plan(image="image-sha256:" + "3" * 64)
+    verification = dataclasses.replace(VERIFICATION, plan=plan.id, image=plan.image, run="````")
+    text = make_documents(Material(plan, verification))["report.md"]
+    shown = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert "````\n</code></pre>" in shown
+    assert "<h2>Reproduce</h2>" in shown
