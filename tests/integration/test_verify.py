@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -15,6 +16,7 @@ import strace_lookups
 from applications import AGENT, PAREDOWN, run
 from container_tools import IMAGE, Docker
 from fixture_types import Require
+from paredown_minimizer.cli import main
 from paredown_schemas.identity import host_platform
 from paredown_schemas.plan import read_plan
 from paredown_schemas.verification import Missing, read_verification
@@ -47,13 +49,31 @@ def slimmed(
     return Slimmed(nginx_rootfs, plan, tree)
 
 
-def _verify(
-    plan: Path, *arguments: object, tests: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    command = [PAREDOWN, "verify", plan, *arguments, *(["--", tests] if tests else [])]
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, timeout=60
-    )
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What ``paredown verify`` ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Verify(Protocol):
+    """Runs ``paredown verify``."""
+
+    def __call__(self, plan: Path, *arguments: object, tests: str | None = None) -> Verified: ...
+
+
+@pytest.fixture
+def verify(capfd: pytest.CaptureFixture[str]) -> Verify:
+    """In this process: to start Python and import all takes as long as most trials here."""
+
+    def verify(plan: Path, *arguments: object, tests: str | None = None) -> Verified:
+        words = ["verify", plan, *arguments, *(["--", tests] if tests else [])]
+        code = main(list(map(str, words)))
+        return Verified(code, *capfd.readouterr())
+
+    return verify
 
 
 def _found(file: Path) -> dict[str, Missing]:
@@ -80,7 +100,7 @@ def _kernel_says(tree: Path, script: str, paths: list[str]) -> list[str]:
 
 
 def test_told_is_what_fails_here_and_not_on_the_original(
-    slimmed: Slimmed, tmp_path: Path, require: Require
+    slimmed: Slimmed, tmp_path: Path, require: Require, verify: Verify
 ) -> None:
     """strace sees the look-ups that fail, and the kernel says which do not on the original."""
     log = tmp_path / "strace"
@@ -99,24 +119,21 @@ def test_told_is_what_fails_here_and_not_on_the_original(
 
     output = tmp_path / "verification.json"
     passes = ["--rootfs", slimmed.tree, "--run", f"sh -c {shlex.quote(_SEARCHES)}", "-o", output]
-    verified = _verify(slimmed.plan, *passes)
+    verified = verify(slimmed.plan, *passes)
     assert verified.returncode == 0, verified.stderr
     assert set(_found(output)) == set(expected)
     assert "that go were asked for" in verified.stderr
 
 
 def test_a_failure_that_no_missing_file_explains_is_told_as_such(
-    slimmed: Slimmed, tmp_path: Path
+    slimmed: Slimmed, tmp_path: Path, verify: Verify
 ) -> None:
     output = tmp_path / "verification.json"
     here = ["--rootfs", slimmed.tree, "--run", "sh -c 'echo at odds >&2; exit 3'", "-o", output]
-    failed = _verify(slimmed.plan, *here)
-    assert failed.returncode == 3
-    assert failed.stdout.split()[:-2] == ["TEST", "OUTCOME", "TIME", "run", "failed", "(3)"]
-    assert "failed with status 3: at odds; nothing that the plan removes was" in failed.stderr
-    assert "Next: run it again with --original" in failed.stderr
-    there = _verify(slimmed.plan, *here, "--force", "--original", slimmed.original)
+    there = verify(slimmed.plan, *here, "--original", slimmed.original)
     assert there.returncode == 3
+    assert there.stdout.split()[:-2] == ["TEST", "OUTCOME", "TIME", "run", "failed", "(3)"]
+    assert "failed with status 3: at odds; nothing that the plan removes was" in there.stderr
     assert "on the original, too, the container failed with status 3" in there.stderr
     verification = read_verification(output)
     assert (verification.outcome, verification.original) == ("failed", "failed")
@@ -124,24 +141,26 @@ def test_a_failure_that_no_missing_file_explains_is_told_as_such(
     assert (tmp_path / "verification.json.runs" / "original.trace").exists()
 
 
-def test_a_container_that_does_not_start_is_explained(slimmed: Slimmed, tmp_path: Path) -> None:
+def test_a_container_that_does_not_start_is_explained(
+    slimmed: Slimmed, tmp_path: Path, verify: Verify
+) -> None:
     """The script is there, and execve(2) says it is not: its interpreter is what goes."""
     output = tmp_path / "verification.json"
     here = ["--rootfs", slimmed.tree, "-o", output, "--force"]
-    absent = _verify(slimmed.plan, *here, "--run", "nginx", tests="true")
+    absent = verify(slimmed.plan, *here, "--run", "nginx", tests="true")
     assert absent.returncode == 3
     assert "cannot start nginx: not found; missing here: 1 path" in absent.stderr
     assert set(_found(output)) == {"/usr/sbin/nginx"}
     (slimmed.tree / "opt/script").write_text("#!/usr/bin/sed -f\np\n")
     (slimmed.tree / "opt/script").chmod(0o755)
     for command in ("/opt/script", "sh -c /opt/script"):
-        failed = _verify(slimmed.plan, *here, "--run", command)
+        failed = verify(slimmed.plan, *here, "--run", command)
         assert failed.returncode == 3
         assert failed.stderr.count("not found") + failed.stderr.count("no such file") == 1
         assert set(_found(output)) == {"/usr/bin/sed"}
 
 
-def test_soft_finds_all_at_once(slimmed: Slimmed, tmp_path: Path) -> None:
+def test_soft_finds_all_at_once(slimmed: Slimmed, tmp_path: Path, verify: Verify) -> None:
     """On the slim image the first miss hides the second."""
     output = tmp_path / "verification.json"
     tests = [
@@ -150,11 +169,11 @@ def test_soft_finds_all_at_once(slimmed: Slimmed, tmp_path: Path) -> None:
         "-o",
         output,
     ]
-    strict = _verify(slimmed.plan, "--rootfs", slimmed.tree, *tests)
+    strict = verify(slimmed.plan, "--rootfs", slimmed.tree, *tests)
     assert strict.returncode == 3
     assert set(_found(output)) == {"/usr/bin/sed"}
     original = ["--rootfs", slimmed.original]
-    soft = _verify(slimmed.plan, *original, "--soft", *tests, "--force", "--format", "json")
+    soft = verify(slimmed.plan, *original, "--soft", *tests, "--force", "--format", "json")
     assert soft.returncode == 3
     assert soft.stdout == output.read_text()
     assert json.loads(soft.stdout)["original"] == "passed"
@@ -163,25 +182,29 @@ def test_soft_finds_all_at_once(slimmed: Slimmed, tmp_path: Path) -> None:
     assert {path for path in found if found[path].held_by} >= {"/usr/bin/sed", "/usr/bin/tar"}
     assert found["/usr/sbin/nginx"].asked == ("stat",)
     looked = ["--run", "sh -c 'test -e /usr/sbin/nginx'"]
-    assert _verify(slimmed.plan, *original, "--soft", *looked).returncode == 0
+    assert verify(slimmed.plan, *original, "--soft", *looked).returncode == 0
 
 
-def test_another_image_is_refused(slimmed: Slimmed, tmp_path: Path) -> None:
+def test_another_image_is_refused(slimmed: Slimmed, tmp_path: Path, verify: Verify) -> None:
     trial = ["--run", "sh -c :"]
-    original = _verify(slimmed.plan, "--rootfs", slimmed.original, *trial)
+    original = verify(slimmed.plan, "--rootfs", slimmed.original, *trial)
     assert original.returncode == 4
     assert "which the plan removes" in original.stderr
-    slim = _verify(slimmed.plan, "--rootfs", slimmed.tree, "--soft", *trial)
+    slim = verify(slimmed.plan, "--rootfs", slimmed.tree, "--soft", *trial)
     assert slim.returncode == 4
     there = tmp_path / "there.json"
     there.touch()
-    kept = _verify(slimmed.plan, "--rootfs", slimmed.tree, *trial, "-o", there)
+    kept = verify(slimmed.plan, "--rootfs", slimmed.tree, *trial, "-o", there)
     assert kept.returncode == 1
     assert "it exists already" in kept.stderr
 
 
 def test_in_docker_by_phases(
-    slimmed: Slimmed, docker_daemon: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slimmed: Slimmed,
+    docker_daemon: Docker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verify: Verify,
 ) -> None:
     for name, value in docker_daemon.env.items():
         monkeypatch.setenv(name, value)
@@ -198,7 +221,7 @@ def test_in_docker_by_phases(
     words = [sys.executable, "-m", "pytest", "-p", "paredown_agent.pytest_marks"]
     tests = shlex.join([*words, "-p", "no:cacheprovider", str(tmp_path / "tests.py")])
     trial = ["--run", start, *ready, "-o", output]
-    failed = _verify(slimmed.plan, "--image", "slim:1", *trial, tests=tests)
+    failed = verify(slimmed.plan, "--image", "slim:1", *trial, tests=tests)
     assert failed.returncode == 3, failed.stderr
     verification = read_verification(output)
     assert (verification.digest, verification.plan) == (digest, plan.id)
@@ -209,7 +232,7 @@ def test_in_docker_by_phases(
     assert (missing.path, missing.package) == ("/usr/bin/sed", f"sed:{_ARCHITECTURE}")
     assert [name.rpartition("::")[2] for name in missing.tests] == ["test_sed"]
     assert docker_daemon.run("ps", "--all", "--quiet").stdout == ""
-    refused = _verify(slimmed.plan, "--image", IMAGE, "--run", start)
+    refused = verify(slimmed.plan, "--image", IMAGE, "--run", start)
     assert refused.returncode == 4
     assert "it is no slim image" in refused.stderr
 
