@@ -231,6 +231,7 @@ def test_in_docker_by_phases(
     (missing,) = verification.missing
     assert (missing.path, missing.package) == ("/usr/bin/sed", f"sed:{_ARCHITECTURE}")
     assert [name.rpartition("::")[2] for name in missing.tests] == ["test_sed"]
+    assert f"test_sed failed, and missed /usr/bin/sed of sed:{_ARCHITECTURE}\n" in failed.stderr
     assert docker_daemon.run("ps", "--all", "--quiet").stdout == ""
     refused = verify(slimmed.plan, "--image", IMAGE, "--run", start)
     assert refused.returncode == 4

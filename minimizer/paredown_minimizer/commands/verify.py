@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paredown_minimizer.output import plural, progress, say, write_output
-from paredown_minimizer.pages.verification import lines
+from paredown_minimizer.pages.verification import explained, lines
 from paredown_minimizer.repair.command import add_options as add_repair_options
 from paredown_minimizer.repair.command import repair
 from paredown_minimizer.trial import Launch, Suite, TestCommand
@@ -119,7 +119,8 @@ def _suite(arguments: argparse.Namespace) -> Suite:
     commands: tuple[TestCommand, ...] = ()
     if words:
         line = words[0] if len(words) == 1 else shlex.join(words)
-        commands = (TestCommand(line[:_NAME_AT_MOST], line),)
+        short = line if len(line) <= _NAME_AT_MOST else f"{line[: _NAME_AT_MOST - 1]}…"
+        commands = (TestCommand(short, line),)
     seconds = arguments.timeout
     return Suite(commands, arguments.ready, seconds, min(seconds, _READY_AT_MOST))
 
@@ -160,6 +161,7 @@ def _told(verification: Verification, arguments: argparse.Namespace) -> Iterator
         where = "on the original use nothing that the plan removes" if soft else "pass"
         yield f"The tests {where}{asked if missing else ''}."
         return
+    yield from explained(verification)
     yield f"{verification.outcome.capitalize().replace('-', ' ')}: {verification.why}."
     plan = escape_name(str(arguments.plan))
     if soft and verification.original != "passed":

@@ -8,6 +8,8 @@ from paredown_minimizer.output import align
 from paredown_schemas.names import escape_name
 from paredown_schemas.verification import Case, Missing, Verification
 
+_NAMED = 3  # of what a test missed
+
 
 def lines(verification: Verification) -> Iterator[str]:
     """Yield the lines."""
@@ -16,6 +18,22 @@ def lines(verification: Verification) -> Iterator[str]:
         yield ""
         titles = ("PACKAGE", "MISSING", "ASKED", "BY", "HELD BY", "TEST")
         yield from align([titles, *map(_missing, verification.missing)])
+
+
+def explained(verification: Verification) -> Iterator[str]:
+    """Yield for each failed test what it missed, in words."""
+    for case in verification.tests:
+        if case.outcome in ("failed", "timed-out"):
+            missed = [each for each in verification.missing if case.name in each.tests]
+            shown = [_named(each) for each in missed[:_NAMED]]
+            shown += ["…"] if len(missed) > _NAMED else []
+            if shown:
+                yield f"{escape_name(case.name)} {case.outcome}, and missed {', '.join(shown)}"
+
+
+def _named(missing: Missing) -> str:
+    of = f" of {escape_name(missing.package)}" if missing.package else ""
+    return f"{escape_name(missing.path)}{of}"
 
 
 def _case(case: Case) -> tuple[str, str, str]:

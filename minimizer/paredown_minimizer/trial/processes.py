@@ -126,7 +126,7 @@ def exit_status(process: subprocess.Popen[bytes]) -> int | None:
 
 def last_line(log: Path, begin: int = 0) -> str:
     """Return the last line of a log that says something, of what was written behind ``begin``."""
-    lines = [line.strip() for line in tail(log, begin).splitlines()]
+    lines = [line.strip(" \t=") for line in tail(log, begin).splitlines()]
     return next((line for line in reversed(lines) if line and not _SAYS_NOTHING.match(line)), "")
 
 
