@@ -7,7 +7,7 @@ import dataclasses
 
 from paredown_schemas.trace import File, Mark, Run
 
-STOP = "stop"  # the mark that a trial puts behind its last test
+STOP = "paredown: stop"  # the mark that a trial puts behind its last test
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

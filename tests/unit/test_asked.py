@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from paredown_minimizer.asked import Asked, asked_and_found, asked_in_vain
+from paredown_minimizer.phases import STOP
 from paredown_schemas.plan import DirectoryLink, ListedPaths, Plan
 from paredown_schemas.trace import File, Lookup, Mark, Record, Run, read_trace
 from plans import example_plan
@@ -94,7 +95,7 @@ def test_a_miss_names_package_programs_and_the_tests_that_ran(tmp_path: Path) ->
         _lookup("/usr/bin/bash", "exec", time=3, exe="/usr/bin/sh"),
         Mark("second", 4),
         _lookup("/usr/lib/foo/a.so", time=5, exe=None),
-        Mark("stop", 6),
+        Mark(STOP, 6),
         _lookup("/usr/lib/foo", time=7),
     )
     assert [dataclasses.astuple(each) for each in asked.missing] == [

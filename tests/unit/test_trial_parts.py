@@ -11,6 +11,7 @@ import pytest
 
 from paredown_minimizer import cli
 from paredown_minimizer.commands import verify
+from paredown_minimizer.phases import STOP
 from paredown_minimizer.trial import Launch, Suite, run_trial
 from paredown_minimizer.trial.cases import with_phases
 from paredown_minimizer.trial.compose import override_text
@@ -61,7 +62,7 @@ def test_phases_stand_behind_the_command_that_they_are_of(tmp_path: Path) -> Non
     results = tmp_path / "results"
     results.write_text("passed one\nfailed two words\nnonsense\n")
     commands = [Case(name, "passed", name) for name in ("a", "b", "c")]
-    marks = [("a", 1), ("one", 2), ("two words", 5), ("b", 9), ("one", 10), ("stop", 12)]
+    marks = [("a", 1), ("one", 2), ("two words", 5), ("b", 9), ("one", 10), (STOP, 12)]
     cases = with_phases(commands, _run(tmp_path, *marks), results)
     assert [(case.name, case.outcome, case.command, case.milliseconds) for case in cases] == [
         ("a", "passed", "a", None),
