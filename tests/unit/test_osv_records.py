@@ -263,6 +263,17 @@ def test_versions_and_distributions_that_nobody_knows_are_told(tmp_path: Path) -
     )
 
 
+def test_ecosystems_of_which_there_is_no_record_are_told(tmp_path: Path) -> None:
+    """Nothing found is nothing known where the records are another release's, or none."""
+    packages = [package("npm", "lib", "1"), package("dpkg", "lib", "1")]
+    cves = matched(tmp_path, "debian 12", packages, record("C", "Debian:11", "lib", *below("2")))
+    assert cves.warnings == (
+        "no OSV record is of Debian 12: its packages were not looked for",
+        "no OSV record is of npm: its packages were not looked for",
+    )
+    assert cves.findings == ()
+
+
 def test_a_name_that_json_escapes_is_the_same(tmp_path: Path) -> None:
     text = json.dumps(record("CVE-1-1", "npm", "@a/lib", *below("9"))).replace("@", "\\u0040")
     (tmp_path / "r.json").write_text(text)

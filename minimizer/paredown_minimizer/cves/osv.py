@@ -26,6 +26,7 @@ from paredown_schemas.plan import PackageDecision, Plan
 
 _LIMIT = 64 << 20
 _NAME = re.compile(rb'"name"\s*:\s*"([^"]+)"')
+_ECOSYSTEM = re.compile(rb'"ecosystem"\s*:\s*"([^"]+)"')
 _MODIFIED = re.compile(rb'"modified"\s*:\s*"(\d{4}-\d\d-\d\dT[0-9:.]{8,18}Z)"')
 _SUSE = ("SUSE:", "openSUSE:")
 # A package, and the version of it that a record means.
@@ -84,7 +85,8 @@ def match(plan: Plan, place: Path) -> Matched:
         if wanted.may_be_in(data):
             found += _of_record(parse(data, what), wanted, strange)
     scan = directory.scan()
-    return Matched(scan, tuple(found), tuple(_warnings(plan, known, found, strange)))
+    missing = [each for each in known if each not in wanted.seen]
+    return Matched(scan, tuple(found), tuple(_warnings(plan, known, missing, found, strange)))
 
 
 def _files(place: Path) -> Iterator[Path]:
@@ -106,6 +108,8 @@ class _Wanted:
     def __init__(self, plan: Plan, known: Sequence[Ecosystem]) -> None:
         self._known = known
         self._by_name: dict[tuple[Ecosystem, str], list[Meant]] = {}
+        self.seen: set[Ecosystem] = set()  # of which there was a record
+        self._tags: dict[bytes, list[Ecosystem]] = {}
         self._answers: dict[tuple[str, str], list[Meant]] = {}
         for ecosystem in known:
             for package in plan.packages:
@@ -117,11 +121,18 @@ class _Wanted:
 
     def may_be_in(self, data: bytes) -> bool:
         """Say whether a record's text may name a package: where JSON escapes a name, it may."""
-        inside = [each for each in self._known if each.name.encode() in data]
+        inside = {each for tag in set(_ECOSYSTEM.findall(data)) for each in self._covering(tag)}
+        self.seen |= inside
         return bool(inside) and any(
-            "\\" in name or any(map(self._called, inside, [name] * len(inside)))
+            "\\" in name or any(self._called(each, name) for each in inside)
             for name in {found.decode("utf-8", "replace") for found in _NAME.findall(data)}
         )
+
+    def _covering(self, tag: bytes) -> list[Ecosystem]:
+        if tag not in self._tags:
+            of = tag.decode("utf-8", "replace")
+            self._tags[tag] = [each for each in self._known if each.covers(of)]
+        return self._tags[tag]
 
     def packages(self, of: str, name: str) -> list[Meant]:
         """Return the packages of a name in an ecosystem, both as records have them."""
@@ -177,6 +188,7 @@ def _binaries(affected: Node) -> list[str]:
 def _warnings(
     plan: Plan,
     known: list[Ecosystem],
+    missing: list[Ecosystem],
     found: list[tuple[Found, PackageDecision]],
     strange: set[str],
 ) -> Iterator[str]:
@@ -185,6 +197,9 @@ def _warnings(
         where = f" of {plan.distribution.id}" if plan.distribution else ""
         if manager in SYSTEM:
             yield f"no OSV ecosystem is known for the packages of {manager}{where}"
+    for each in missing:
+        release = f" {each.release}" if each.release else ""
+        yield f"no OSV record is of {each.name}{release}: its packages were not looked for"
     if strange:
         shown = ", ".join(sorted(strange)[:3])
         yield f"{plural(len(strange), 'version')} that cannot be compared: {shown}"
