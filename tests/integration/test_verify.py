@@ -147,10 +147,6 @@ def test_a_container_that_does_not_start_is_explained(
     """The script is there, and execve(2) says it is not: its interpreter is what goes."""
     output = tmp_path / "verification.json"
     here = ["--rootfs", slimmed.tree, "-o", output, "--force"]
-    absent = verify(slimmed.plan, *here, "--run", "nginx", tests="true")
-    assert absent.returncode == 3
-    assert "cannot start nginx: not found; missing here: 1 path" in absent.stderr
-    assert set(_found(output)) == {"/usr/sbin/nginx"}
     (slimmed.tree / "opt/script").write_text("#!/usr/bin/sed -f\np\n")
     (slimmed.tree / "opt/script").chmod(0o755)
     for command in ("/opt/script", "sh -c /opt/script"):

@@ -24,7 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("name", metavar="NAME", help="the phase, such as warm-up or checkout")
     parser.add_argument(
-        "--trace", metavar="FILE", help="the -o of the recording meant, where several run"
+        "--trace",
+        metavar="FILE",
+        default=os.environ.get("PAREDOWN_TRACE"),
+        help="the -o of the recording meant, where several run (default: PAREDOWN_TRACE)",
     )
     parser.set_defaults(run=run)
 
