@@ -15,6 +15,8 @@ import yaml
 
 from decisions import make_tree
 from paredown_minimizer.cli import main
+from paredown_schemas.cves import Cves, dump_cves
+from paredown_schemas.plan import read_plan
 from traces import trace_records, use, write_trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +91,18 @@ def test_the_action_reviews_and_gates(project: Path) -> None:
         code, output = _github(project, "Gate", inputs)
         assert code == expected, output
         assert ("\n::error file=policy.yaml,line=4,title=" in output) is bool(expected)
+    assert not (project / "odd").exists()
+
+
+def test_the_action_gates_on_cves(project: Path) -> None:
+    plan = read_plan(project / PLAN)
+    name = "$(touch odd) cves.json"
+    (project / name).write_text(dump_cves(Cves("0.1.0", plan.id, True, (), (), ())))
+    (project / "policy.yaml").write_text("version: 1\ngates: {max_cves: {high: 0}}\n")
+    for cves, expected in ((name, 0), ("", 3)):
+        inputs = {"plan": PLAN, "policy": "policy.yaml", "cves": cves}
+        code, output = _github(project, "Gate", inputs)
+        assert code == expected, output
     assert not (project / "odd").exists()
 
 
