@@ -31,8 +31,8 @@ from paredown_schemas.verification import Verification, read_verification
 # What trains those that the study's short load leaves nothing to miss.
 LESS = {
     "nginx": ("nginx", "-v"),
-    "redis": ("redis-server", "--version"),
-    "Python: Django": ("gunicorn", "--version"),
+    "redis": ("redis-cli", "--version"),
+    "Python: Django": ("python3", "--version"),
 }
 BAR = 1.5
 _NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
@@ -68,8 +68,8 @@ _METHOD = (
     "Recorded with `paredown-agent record --rootfs` under too little load, planned at granularity "
     "`file`, and then `paredown verify --repair` with every check of the study as the tests, each "
     "of which fails where it is answered otherwise than by the original. The too little is the "
-    "study's short load, or, where that misses nothing, `nginx -v`, `redis-server --version` and "
-    "`gunicorn --version`. *Strict* begins on the slim image, *soft* with one run on the original. "
+    "study's short load, or, where that misses nothing, `nginx -v`, `redis-cli --version` and "
+    "`python3 --version`. *Strict* begins on the slim image, *soft* with one run on the original. "
     "*Restored*: files that the repaired plan keeps and the first one does not, but directories, "
     "licences and package lists. *Smallest*: what is left of them when files are taken away from "
     "the repaired tree, by halves and then one by one, as long as all tests pass. Time is that of "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from paredown_minimizer.policy import Pin
-from paredown_minimizer.repair.choosing import choose, failing
+from paredown_minimizer.repair.choosing import choose, failing, pins_for
 from paredown_minimizer.repair.rounds import Limits, Repair
 from paredown_schemas.plan import EvidenceKind, ListedPaths, Plan, Totals
 from paredown_schemas.plan import Pin as PlanPin
@@ -246,6 +246,16 @@ def test_killed_in_a_round_the_last_whole_one_stands() -> None:
     with pytest.raises(KeyboardInterrupt):
         world.repair()
     assert [pins for pins, _ in world.settled] == [set(), {"/d1/1"}]
+
+
+def test_without_tests_the_run_itself_misses_everything() -> None:
+    plan = World({}).plan([])
+    missed = [_missing("/d1/1", ("open",)), _missing("/d2/2", ("stat",))]
+    found = verification(plan, [Case("run", "failed", "nginx", 1, 1)], missed)
+    assert choose(plan, found) == missed[:1]
+    assert [pin.reason for pin in pins_for(plan, missed[:1], DAY)] == [
+        f"missed in the run on {DAY} by /usr/sbin/nginx: /d1/1"
+    ]
 
 
 def test_a_soft_run_collects_what_rounds_would_uncover() -> None:

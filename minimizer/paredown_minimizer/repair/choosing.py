@@ -14,6 +14,7 @@ from paredown_schemas.names import escape_name
 from paredown_schemas.plan import Plan
 from paredown_schemas.verification import Case, Missing, Verification
 
+_FOLLOWED = frozenset({"interpreter", "loader", "library"})
 _SHOWN = 60  # characters of a test's name in a reason
 
 
@@ -44,17 +45,29 @@ def choose(plan: Plan, verification: Verification) -> list[Missing]:
     for optional files, too; what was opened, then asked for, while no test failed: at the start,
     or by a test that another builds upon. What a person removes stays away.
     """
-    failed = failing(verification.tests)
     here = [miss for miss in verification.missing if removed_by(plan, miss) is None]
-    blamed = [miss for miss in here if not failed or failed.intersection(miss.tests)]
+    blamed = while_failing(here, verification)
     groups = (used(plan, blamed), blamed, used(plan, here), here)
     return next(filter(None, groups), [])
+
+
+def while_failing(misses: Iterable[Missing], verification: Verification) -> list[Missing]:
+    """Return what was missed while a failing test ran; all, where none began or is told apart."""
+    failed = failing(verification.tests)
+    if not failed or all(case.command == verification.run for case in verification.tests):
+        return list(misses)
+    return [miss for miss in misses if failed.intersection(miss.tests)]
 
 
 def used(plan: Plan, misses: Iterable[Missing]) -> list[Missing]:
     """Return what was opened or started, not only asked for, and that no person removes."""
     found = [miss for miss in misses if miss.held_by is not None]
     return [miss for miss in found if removed_by(plan, miss) is None]
+
+
+def is_followed(miss: Missing) -> bool:
+    """Say whether a program brings it along: what starts it, and its libraries."""
+    return _FOLLOWED.issuperset(miss.asked)
 
 
 def removed_by(plan: Plan, miss: Missing) -> planned.Pin | None:
@@ -88,7 +101,7 @@ def pins_for(plan: Plan, misses: Sequence[Missing], day: str) -> list[Pin]:
 
 def _tests(miss: Missing) -> str:
     if not miss.tests:
-        return "a start"
+        return "the run"
     first = " ".join(escape_name(miss.tests[0]).split())
     shown = first if len(first) <= _SHOWN else f"{first[: _SHOWN - 1]}…"
     others = f" and {plural(len(miss.tests) - 1, 'other test')}" if miss.tests[1:] else ""

@@ -7,9 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from paredown_minimizer.keep import removed_paths
 from paredown_minimizer.output import human_size, plural
 from paredown_minimizer.policy import Pin
-from paredown_minimizer.repair.choosing import choose, failing, pins_for, used
+from paredown_minimizer.repair.choosing import (
+    choose,
+    failing,
+    is_followed,
+    pins_for,
+    used,
+    while_failing,
+)
 from paredown_minimizer.repair.culprits import Trials, UnexplainedError, find_culprits
 from paredown_schemas.errors import ParedownError
 from paredown_schemas.names import escape_name
@@ -105,7 +113,7 @@ class Repair:
         """Return what to pin next and how it was found; nothing where nothing is to be done."""
         day = verification.started.partition("T")[0]
         if verification.mode == "soft":
-            pins = pins_for(plan, used(plan, verification.missing), day)
+            pins = self._pins_of(plan, used(plan, verification.missing), day)
             return ("misses" if pins else None), pins
         if verification.outcome == "passed":
             return None, []
@@ -116,8 +124,17 @@ class Repair:
         if self._rounds or not missed:
             missed = self._with_original(plan, verification, missed)
         if missed:
-            return "misses", pins_for(plan, missed, day)
+            return "misses", self._pins_of(plan, missed, day)
         return self._bisect(plan, verification, day)
+
+    def _pins_of(self, plan: Plan, missed: Sequence[Missing], day: str) -> list[Pin]:
+        """Return pins for what does not come back with the rest, as programs' libraries do."""
+        alone = [miss for miss in missed if not is_followed(miss)]
+        pins = pins_for(plan, alone, day)
+        if len(alone) < len(missed):
+            gone = removed_paths(self.bench.plan([*self._pins, *pins]))
+            pins += pins_for(plan, [m for m in missed if is_followed(m) and m.path in gone], day)
+        return pins
 
     def _with_original(
         self, plan: Plan, verification: Verification, missed: Sequence[Missing]
@@ -128,9 +145,8 @@ class Repair:
         tells. On the original they show all of it.
         """
         soft = self.bench.soft(plan)
-        failed = failing(verification.tests)
         there = used(plan, soft.missing if soft else ())
-        more = [miss for miss in there if not failed or failed.intersection(miss.tests)]
+        more = while_failing(there, verification)
         return list({miss.path: miss for miss in (*more, *missed)}.values())
 
     def _bisect(
