@@ -89,7 +89,8 @@ def decide(
             if evidence.path not in inventory.database and evidence.path not in inventory.catalogue:
                 closure.hold(evidence.path, Reach.PRIMARY, evidence)
         for name, evidence in [*roots.roots(facts), *pinned.evidence.items()]:
-            closure.hold(name, Reach.PRIMARY, evidence)
+            reach = Reach.ALONE if name in pinned.alone else Reach.PRIMARY
+            closure.hold(name, reach, evidence)
         by_file = {key for key in inventory.packages if granularities.of(key) == "file"}
         for evidence in rebased.holds(image, inventory, by_file):
             closure.hold(evidence.path, Reach.OWNED, evidence)

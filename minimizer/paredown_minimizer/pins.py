@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.closure import BlockedError, describe
 from paredown_minimizer.elf import Elf
@@ -26,6 +27,7 @@ class Pinned:
     removed: Mapping[str, str]  # paths, with the reason
     rules: Mapping[str, str]  # the names of those that do not fire, with the reason
     paths: Mapping[Pin, int]  # that each names, or of a rule keeps
+    alone: AbstractSet[str]  # of what is kept, what holds nothing else
 
 
 def apply_pins(
@@ -40,6 +42,7 @@ def apply_pins(
     removed: dict[str, str] = {}
     rules: dict[str, str] = {}
     paths: dict[Pin, int] = {}
+    firm: set[str] = set()
     for pin in policy.pins:
         reason = Evidence("", "pinned", None, pin.reason)
         if pin.rule is not None:
@@ -58,11 +61,12 @@ def apply_pins(
         for path in sorted(found):
             if pin.action == "keep":
                 evidence.setdefault(path, reason)
+                firm |= set() if pin.alone else {path}
             else:
                 removed.setdefault(tree.canonical(path), pin.reason)
     for path in evidence:
         removed.pop(tree.canonical(path), None)
-    return Pinned(evidence, removed, rules, paths)
+    return Pinned(evidence, removed, rules, paths, evidence.keys() - firm)
 
 
 def pin_records(

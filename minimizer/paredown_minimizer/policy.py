@@ -42,6 +42,7 @@ class Pin(Entry):
     target: str  # a path pattern, package: and what packages_named takes, or rule:TOPIC/NAME
     reason: str
     expires: str | None = None  # the last day of it, 2027-01-31
+    alone: bool = False  # the path and nothing that it needs: it is looked up and never used
 
     @property
     def rule(self) -> str | None:

@@ -24,6 +24,7 @@ from paredown_schemas.names import escape_name
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _EMPTY = "version: 1\n"
+_PLAIN = ("expires", "alone")  # YAML's own: a date, a boolean
 
 
 def add_pins(path: Path, pins: Sequence[Pin]) -> list[Pin]:
@@ -155,7 +156,7 @@ def _block(pins: Sequence[Pin], margin: str, width: int, newline: str) -> Iterat
     for pin in pins:
         dash = f"{margin}-".ljust(len(margin) + width)
         for key, value in _fields(pin):
-            text = value if key == "expires" else _scalar(value, flow=False)
+            text = value if key in _PLAIN else _scalar(value, flow=False)
             yield f"{dash}{key}: {text}{newline}"
             dash = " " * len(dash)
 
@@ -164,7 +165,7 @@ def _flow(pins: Sequence[Pin]) -> str:
     items = []
     for pin in pins:
         fields = (
-            f"{key}: {value if key == 'expires' else _scalar(value, flow=True)}"
+            f"{key}: {value if key in _PLAIN else _scalar(value, flow=True)}"
             for key, value in _fields(pin)
         )
         items.append(f"{{{', '.join(fields)}}}")
@@ -176,6 +177,8 @@ def _fields(pin: Pin) -> Iterator[tuple[str, str]]:
     yield "reason", pin.reason
     if pin.expires:
         yield "expires", pin.expires
+    if pin.alone:
+        yield "alone", "true"
 
 
 def _scalar(value: str, *, flow: bool) -> str:

@@ -72,7 +72,8 @@ def _pins(document: Document) -> Iterator[Pin]:
         except ValueError as error:
             message = f"must be a date that there is: {error}"
             raise document.error(message, "pins", number, "expires") from error
-        yield Pin(action, entry[action], entry["reason"], expires, place=place)
+        alone = entry.get("alone", False)
+        yield Pin(action, entry[action], entry["reason"], expires, alone, place=place)
 
 
 def _hand_overs(document: Document, name: str) -> tuple[HandOver, ...]:

@@ -109,6 +109,27 @@ def test_a_rule_of_libraries_fires_for_the_machines_of_what_runs(root: Path) -> 
         assert ("/usr/lib/x86_64-linux-gnu/libgcc_s.so.1" in decision.kept) is stays
 
 
+def test_what_is_kept_alone_brings_nothing_along(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    script = "#!/usr/bin/dash\ncat /x\n"
+    files = {"/usr/bin/dash": "x", "/usr/bin/cat": "x", "/usr/bin/ask": script, "/usr/bin/app": "x"}
+    make_tree(root, files)
+    packages = {"dash": ["/usr/bin/dash"], "ask": ["/usr/bin/ask"], "app": ["/usr/bin/app"]}
+
+    def kept(*pins: str) -> set[str]:
+        entries = "".join(f"- {{{pin}, reason: why}}\n" for pin in pins)
+        policy = f"version: 1\npins:\n{entries}"
+        used = ["/usr/bin/app"]
+        decision = decided(root, used, packages, policy=policy, granularity="file")
+        return kept_files(decision, root) - {"/usr/bin/cat"}
+
+    assert kept() == {"/usr/bin/app"}
+    alone = "keep: /usr/bin/ask, alone: true"
+    assert kept(alone) == {"/usr/bin/app", "/usr/bin/ask"}
+    assert kept("keep: /usr/bin/ask") == {"/usr/bin/app", "/usr/bin/ask", "/usr/bin/dash"}
+    assert kept(alone, "keep: '/usr/bin/a[s]k'") == kept("keep: /usr/bin/ask")
+
+
 def test_a_rule_that_nobody_knows_is_refused(root: Path) -> None:
     told = r"rule:shell/sytem \(line 3, \$\.pins\[0\]\): there is no rule of that name"
     with pytest.raises(ParedownError, match=told):

@@ -40,6 +40,7 @@ class World:
         self.removed = {f"/d{number % 10}/{number}" for number in range(100)}
         self.settled: list[tuple[set[str], str]] = []
         self.runs = 0
+        self.pins: Sequence[Pin] = ()
         self.original: Outcome = "passed"
         self.more = more
         self.said: list[str] = []
@@ -93,6 +94,7 @@ class World:
         return dataclasses.replace(found, mode="soft", original=self.original)
 
     def settle(self, pins: Sequence[Pin], plan: Plan) -> None:
+        self.pins = pins
         self.settled.append(({pin.target for pin in pins}, plan.id))
 
     def repair(self, rounds: int = 10, runs: int = 60, *, soft: bool = False) -> Verification:
@@ -276,6 +278,13 @@ def test_in_the_second_round_the_original_shows_what_is_left() -> None:
     assert result.outcome == "passed"
     assert [len(pins) for pins in _pinned(result)] == [1, 4, 0]
     assert world.runs == 3
+
+
+def test_what_programs_only_look_for_is_kept_alone() -> None:
+    needs = [Need("/d1/1", ("stat",), ("stat",)), Need("/d2/2", ("stat",), ("exec",))]
+    world = World({"get": needs[:1], "put": needs[1:]})
+    assert world.repair().outcome == "passed"
+    assert {(pin.target, pin.alone) for pin in world.pins} == {("/d1/1", True), ("/d2/2", False)}
 
 
 def test_what_a_person_removes_stays_away() -> None:

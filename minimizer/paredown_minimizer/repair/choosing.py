@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
+import glob
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from paredown_minimizer.globs import names
 from paredown_minimizer.misses import Miss, pins_of
@@ -89,14 +92,21 @@ def _names(pin: planned.Pin, plan: Plan, miss: Missing) -> bool:
     return any(fnmatch.fnmatchcase(each, name) for each in known)
 
 
-def pins_for(plan: Plan, misses: Sequence[Missing], day: str) -> list[Pin]:
-    """Return pins that keep ``misses``; their reasons name tests, programs and ``day``."""
+def pins_for(
+    plan: Plan, misses: Sequence[Missing], day: str, alone: AbstractSet[str] = frozenset()
+) -> list[Pin]:
+    """Return pins that keep ``misses``; their reasons name tests, programs and ``day``.
+
+    Of the paths in ``alone`` it is enough that they are there.
+    """
     when = {miss.path: f"{_tests(miss)} on {day}" for miss in misses}
-    return pins_of(
+    pins = pins_of(
         plan,
         [Miss(m.package, m.path, m.asked, m.exes, (when[m.path],)) for m in misses],
         verb="missed",
     )
+    targets = set(map(glob.escape, alone))
+    return [dataclasses.replace(pin, alone=pin.target in targets) for pin in pins]
 
 
 def _tests(miss: Missing) -> str:

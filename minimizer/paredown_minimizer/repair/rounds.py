@@ -129,9 +129,9 @@ class Repair:
 
     def _pins_of(self, plan: Plan, missed: Sequence[Missing], day: str) -> list[Pin]:
         """Return pins for what does not come back with the rest, as programs' libraries do."""
-        alone = [miss for miss in missed if not is_followed(miss)]
-        pins = pins_for(plan, alone, day)
-        if len(alone) < len(missed):
+        first = [miss for miss in missed if not is_followed(miss)]
+        pins = pins_for(plan, first, day, self._never_used(plan, first))
+        if len(first) < len(missed):
             gone = removed_paths(self.bench.plan([*self._pins, *pins]))
             pins += pins_for(plan, [m for m in missed if is_followed(m) and m.path in gone], day)
         return pins
@@ -148,6 +148,14 @@ class Repair:
         there = used(plan, soft.missing if soft else ())
         more = while_failing(there, verification)
         return list({miss.path: miss for miss in (*more, *missed)}.values())
+
+    def _never_used(self, plan: Plan, missed: Sequence[Missing]) -> set[str]:
+        """Return what programs look for, and do not use where it is there, on the original."""
+        doubtful = {miss.path for miss in missed if miss.held_by is None}
+        soft = self.bench.soft(plan) if doubtful else None
+        if soft is None or soft.original != "passed":
+            return set()
+        return doubtful - {miss.path for miss in soft.missing if miss.held_by is not None}
 
     def _bisect(
         self, plan: Plan, verification: Verification, day: str
