@@ -76,8 +76,8 @@ _METHOD = (
     "*Restored*: files that the repaired plan keeps and the first one does not, but directories, "
     "licences and package lists. *Smallest*: what is left of them when one after the other is "
     "taken away from the repaired tree, and then together those that the tests do without. Time is "
-    "that of the whole command, on a machine that others use too. `STUDY=ruby scripts/bench repair` "
-    "takes one program alone; these were taken one by one."
+    "that of the whole command, on a machine that others use too. These were taken one by one, as "
+    "`STUDY=ruby scripts/bench repair` does."
 )
 
 
