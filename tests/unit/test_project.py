@@ -34,6 +34,7 @@ images:
     repair: 3
     scan: grype -o json docker:{image}
     osv: osv
+    author: The shop's team
     evidence: proof/shop
   - name: tree
     source: dir:tree
@@ -56,6 +57,7 @@ def test_all_that_it_says() -> None:
     assert shop.tests == (Command("api", "pytest tests/api"),)
     assert (shop.timeout, shop.ready_within, shop.repair) == (3600, 120, 3)
     assert (shop.policy, shop.evidence) == (Path("policy.yaml"), Path("proof/shop"))
+    assert shop.author == "The shop's team"
     assert shop.scan == "grype -o json docker:{image}"
     # What is left out: the scenarios are the tests, and nothing is accepted or repaired.
     assert tree.tests == tree.scenarios
@@ -68,12 +70,14 @@ def test_all_that_it_says() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("    output: dir:slim\n", "", r"line 23: \$.images\[1\] must contain .*'output'"),
-        ("name: tree", "name: ../x", r"line 23: \$.images\[1\].name must match"),
-        ("name: tree", "name: shop", r"line 23: \$.images\[1\].name is another image's, too"),
-        ("dir:slim", "dir:tree", r"line 25: \$.images\[1\].output cannot be: .*the source itself"),
-        ("dir:slim", "oci-dir:slim", r"line 25: \$.images\[1\].output is a oci-dir: image"),
-        ("source: dir:tree", "source: oci-archive:x", r"line 24: .*source is a oci-archive: image"),
+        ("    run: nginx", "    rn: nginx", r"line 27: \$.images\[1\] must not contain .*'rn'"),
+        ("    run: nginx -g", "    compose: a.yaml #", r"must contain .*'service'"),
+        ("    output: dir:slim\n", "", r"line 24: \$.images\[1\] must contain .*'output'"),
+        ("name: tree", "name: ../x", r"line 24: \$.images\[1\].name must match"),
+        ("name: tree", "name: shop", r"line 24: \$.images\[1\].name is another image's, too"),
+        ("dir:slim", "dir:tree", r"line 26: \$.images\[1\].output cannot be: .*the source itself"),
+        ("dir:slim", "oci-dir:slim", r"line 26: \$.images\[1\].output is a oci-dir: image"),
+        ("source: dir:tree", "source: oci-archive:x", r"line 25: .*source is a oci-archive: image"),
         ("{image}\n    ready", "shop\n    ready", r"line 6: \$.images\[0\].run has no {image}"),
         ("json docker:{image}", "json x", r"line 20: \$.images\[0\].scan has no {image}"),
         ("    policy: policy.yaml\n", "", r"\$.images\[0\].repair needs a policy"),
@@ -83,7 +87,7 @@ def test_all_that_it_says() -> None:
             r"line 11: .*scenarios\[1\].name is there",
         ),
         ("timeout: 1h", "timeout: 1 day", r"line 14: \$.images\[0\].timeout"),
-        ("    run: nginx", "    compose: c.yaml\n    run: nginx", r"line 23: \$.images\[1\]"),
+        ("    run: nginx", "    compose: c.yaml\n    run: nginx", r"line 24: \$.images\[1\]"),
         ("version: 1", "version: 1\nversions: 2", r"line 2: \$ must not contain"),
         ("version: 1", "version: &a [*a]", "cannot read it"),
     ],

@@ -270,12 +270,18 @@ class _Chain:
                     traces=[config.evidence / trace for trace in traces],
                     source=config.source,
                     slim=config.output,
+                    author=config.author,
                 )
             )
             return Made(plural(len(written.files), "document"))
 
         names = [PLAN, VERIFICATION, *([CVES] if cves else []), *traces]
-        inputs = {**dict(map(self._steps.file, names)), **self._policy(), "paredown": __version__}
+        inputs = {
+            **dict(map(self._steps.file, names)),
+            **self._policy(),
+            "author": config.author or "",
+            "paredown": __version__,
+        }
         files = [f"{REPORT}/{name}" for name in report.FILES]
         self._steps.do(Step("report", inputs, files, write))
         return config.evidence / REPORT

@@ -56,6 +56,7 @@ class ImageConfig:
     repair: int
     scan: str | None
     osv: Path | None
+    author: str | None
     evidence: Path
 
 
@@ -66,6 +67,9 @@ def read_project(path: Path) -> tuple[ImageConfig, ...]:
         ParedownError: unreadable, not YAML, or not such a file; with line and JSON path.
     """
     what = f"cannot read {escape_name(str(path))}"
+    if not path.exists():
+        hint = "write one that says what to harden: docs/hardening.md has an example"
+        raise ParedownError(f"{what}: there is no such file", hint=hint)
     return parse_project(read_text(path, what), what)
 
 
@@ -101,6 +105,7 @@ def _image(entry: dict[str, Any]) -> ImageConfig:
         repair=entry.get("repair", 0),
         scan=entry.get("scan"),
         osv=_path(entry, "osv"),
+        author=entry.get("author"),
         evidence=_path(entry, "evidence") or Path("evidence", entry["name"]),
     )
 
