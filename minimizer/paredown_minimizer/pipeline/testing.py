@@ -31,7 +31,7 @@ def verify(config: ImageConfig, inputs: Inputs, plan: Plan, work: Path) -> Verif
     suite = starting.suite(config, config.tests)
     if not config.repair or config.policy is None:
         return verify_strict(plan, launch, suite, work)
-    places = Places(config.policy, config.evidence / PLAN, work)
+    places = Places(config.policy, config.evidence / PLAN, work, config.keep_layers)
     original = starting.launch(config, config.source).image
     limits = Limits(config.repair, _RUNS)
     return repair_image(plan, launch, suite, inputs, places, limits, original)

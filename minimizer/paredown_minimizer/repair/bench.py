@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from paredown_minimizer.apply import apply_plan
 from paredown_minimizer.asked import asked_and_found
@@ -38,6 +39,7 @@ class Places:
     policy: Path  # made where there is none
     plan: Path
     space: Path
+    keep_layers: bool = False  # of the image, as ``apply --keep-layers`` does
 
 
 class ImageBench:
@@ -91,12 +93,7 @@ class ImageBench:
         records = (
             [r for run in read_trace(trace).runs for r in run.records] if trace.exists() else []
         )
-        return frozenset(
-            record.path
-            for record in records
-            if (isinstance(record, File) and record.how == "directory")
-            or (isinstance(record, Lookup) and record.call == "list" and record.error is None)
-        )
+        return frozenset(record.path for record in records if _lists(record))
 
     def soft(self, plan: Plan) -> Verification | None:
         """Run the tests on the original, once, and tell what of it they used and ``plan`` removes.
@@ -129,7 +126,7 @@ class ImageBench:
             self._written = with_pins(self._text, policy, pins, self._what)
             write_output(str(self._places.policy), self._written, force=True)
         write_output(str(self._places.plan), dump_plan(plan), force=True)
-        self._write(plan, self.destination)
+        self._write(plan, self.destination, keep_layers=self._places.keep_layers)
 
     def _read(self) -> str:
         policy = self._places.policy
@@ -153,10 +150,11 @@ class ImageBench:
         finally:
             forget_stored(self._engine, reference)
 
-    def _write(self, plan: Plan, spec: str) -> None:
+    def _write(self, plan: Plan, spec: str, *, keep_layers: bool = False) -> None:
         with contextlib.closing(open_image(self._inputs.source, plan.platform)) as image:
             provenance = Provenance(plan.image, plan.id, __version__)
-            write_image(apply_plan(plan, image), spec, provenance, force=True)
+            slim = apply_plan(plan, image)
+            write_image(slim, spec, provenance, force=True, keep_layers=keep_layers)
 
     def _spec(self, image: str) -> str:
         return f"dir:{image}" if self._launch.target == "rootfs" else f"{self._engine}:{image}"
@@ -166,7 +164,7 @@ class ImageBench:
         return "podman" if self._launch.target == "podman" else "docker"
 
 
-def _lists(record: Record) -> bool:
+def _lists(record: Record) -> TypeGuard[File | Lookup]:
     if isinstance(record, Lookup):
         return record.call == "list" and record.error is None
     return isinstance(record, File) and record.how == "directory"

@@ -42,6 +42,9 @@ def add_options(parser: Any) -> None:
     )
     group.add_argument("--rebase", metavar="OLD-PLAN", type=Path, help="as plan was given it")
     group.add_argument(
+        "--keep-layers", action="store_true", help="write the image as apply --keep-layers does"
+    )
+    group.add_argument(
         "--rounds", metavar="N", type=int, default=_ROUNDS, help=f"at most (default {_ROUNDS})"
     )
     group.add_argument(
@@ -69,7 +72,7 @@ def repair(
         old=arguments.rebase,
     )
     limits = Limits(arguments.rounds, arguments.runs)
-    places = Places(arguments.policy, arguments.plan, space)
+    places = Places(arguments.policy, arguments.plan, space, arguments.keep_layers)
     return repair_image(
         plan, launch, suite, inputs, places, limits, arguments.original, soft=arguments.soft
     )
