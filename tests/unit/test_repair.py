@@ -16,6 +16,7 @@ from paredown_schemas.plan import EvidenceKind, ListedPaths, Plan, Totals
 from paredown_schemas.plan import Pin as PlanPin
 from paredown_schemas.verification import Case, Missing, Outcome, Verification
 from plans import example_plan, package
+from results import example_verification
 
 DAY = "2026-01-31"
 
@@ -103,21 +104,15 @@ class World:
 
 def verification(plan: Plan, cases: Sequence[Case], missing: Sequence[Missing]) -> Verification:
     passed = all(case.outcome == "passed" for case in cases)
-    return Verification(
-        paredown="0.1.0",
-        plan=plan.id,
-        image=plan.image,
-        slim=None,
-        digest=None,
-        mode="strict",
-        target="rootfs",
+    return example_verification(
+        plan,
         started=f"{DAY}T12:00:00Z",
-        run="nginx",
         outcome="passed" if passed else "failed",
         why=None if passed else "a test failed",
         original=None,
         tests=tuple(cases),
         missing=tuple(missing),
+        rounds=(),
     )
 
 

@@ -32,32 +32,23 @@ from paredown_schemas.verification import (
     Case,
     Missing,
     Round,
-    Verification,
     dump_verification,
 )
 from plans import full_plan
+from results import example_verification
 from shown import Shown, read_text
 from traces import trace_records, write_trace
 
 PLAN = full_plan()
 PUSHED = "sha256:" + "7" * 64
-VERIFICATION = Verification(
-    paredown="0.1.0",
-    plan=PLAN.id,
-    image=PLAN.image,
-    slim="image-sha256:" + "9" * 64,
-    digest="sha256:" + "2" * 64,
-    mode="strict",
-    target="docker",
+VERIFICATION = example_verification(
+    PLAN,
     started="2027-02-28T12:00:00Z",
-    run="docker run --rm {image}",
-    outcome="passed",
-    why=None,
-    original="passed",
     tests=(Case("smoke", "passed", "sh smoke.sh", 0, 900), Case("login", None)),
     rounds=(
         Round("p", "failed", 2, "misses", 1, 70_000, (AddedPin("package:tar", "asked for"),), 3, 9),
     ),
+    traces=(),
 )
 CVES = Cves(
     paredown="0.1.0",
@@ -108,7 +99,7 @@ def test_what_can_be_claimed_is_written_for_tools(tmp_path: Path) -> None:
     assert vex["statements"][0]["products"][0]["@id"] == f"pkg:oci/shop@{PUSHED}"
     assert vex["timestamp"] == VERIFICATION.started
     bound = json.loads(written["statement.intoto.json"].read_text())
-    assert bound["subject"][0]["digest"] == {"sha256": "7" * 64, "image-sha256": "9" * 64}
+    assert bound["subject"][0]["digest"] == {"sha256": "7" * 64, "image-sha256": "5" * 64}
     digests = {each["name"]: each["sha256"] for each in bound["predicate"]["documents"]}
     assert digests == {
         name: hashlib.sha256(file.read_bytes()).hexdigest()

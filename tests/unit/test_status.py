@@ -19,8 +19,9 @@ from paredown_minimizer.policyfile import parse_policy
 from paredown_schemas import plan as planned
 from paredown_schemas.cves import Cves, Finding
 from paredown_schemas.plan import Layer, PackageDecision, dump_plan
-from paredown_schemas.verification import Verification, dump_verification
+from paredown_schemas.verification import dump_verification
 from plans import example_plan
+from results import example_verification
 
 STATUS = "var/lib/dpkg/status"
 TODAY = dt.date(2026, 2, 10)
@@ -171,20 +172,7 @@ def _project(space: Path, plan: planned.Plan) -> Path:
     evidence = space / "evidence" / "app"
     evidence.mkdir(parents=True)
     (evidence / "plan.json").write_text(dump_plan(plan))
-    verification = Verification(
-        paredown="0.1.0",
-        plan=plan.id,
-        image=plan.image,
-        slim=None,
-        digest=None,
-        mode="strict",
-        target="rootfs",
-        started="2026-01-31T12:00:00Z",
-        run="server",
-        outcome="passed",
-        why=None,
-        original=None,
-    )
+    verification = example_verification(plan, started="2026-01-31T12:00:00Z")
     (evidence / "verification.json").write_text(dump_verification(verification))
     return evidence
 

@@ -18,11 +18,10 @@ import yaml
 
 from paredown_minimizer.trial.agent import Agent, Recording
 from paredown_minimizer.trial.model import Launch
-from paredown_minimizer.trial.processes import end_session, exit_status, start
+from paredown_minimizer.trial.processes import end_session, exit_status, output_of, start
 from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import escape_name
 
-_PATIENCE = 120.0  # seconds for docker to answer, services' ends included
 _PROGRAMS = (("docker", "compose"), ("docker-compose",))
 
 
@@ -73,7 +72,7 @@ class StartedService:
         """End and remove the project with its networks and volumes."""
         seconds = "10" if politely else "0"
         down = ["down", "--timeout", seconds, "--volumes", "--remove-orphans"]
-        _output([*self._compose, *down])
+        output_of([*self._compose, *down])
         if self._up is not None:
             end_session(self._up)
         self._agent.stop()
@@ -81,7 +80,7 @@ class StartedService:
             shutil.move(trace, self._recording.trace)
 
     def _inspect(self, form: str) -> str:
-        return _output(["docker", "container", "inspect", "--format", form, self._name])
+        return output_of(["docker", "container", "inspect", "--format", form, self._name])
 
 
 def override_text(file: Path, service: str, image: str, name: str) -> str:
@@ -114,25 +113,9 @@ def override_text(file: Path, service: str, image: str, name: str) -> str:
 
 def _program() -> Sequence[str]:
     for program in _PROGRAMS:
-        if shutil.which(program[0]) and _output([*program, "version"]):
+        if shutil.which(program[0]) and output_of([*program, "version"]):
             return program
     raise ParedownError(
         "cannot start a compose file: there is neither docker compose nor docker-compose",
         hint="install docker's compose plugin",
     )
-
-
-def _output(command: Sequence[str]) -> str:
-    """Return what a command printed; nothing where it failed or took too long."""
-    try:
-        result = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PATIENCE,
-        )
-    except subprocess.TimeoutExpired:
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""

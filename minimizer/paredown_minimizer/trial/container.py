@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from paredown_minimizer.trial.agent import Agent, Recording
 from paredown_minimizer.trial.model import IMAGE, Launch
-from paredown_minimizer.trial.processes import end_session, ended_within, start, tail
+from paredown_minimizer.trial.processes import end_session, ended_within, output_of, start, tail
 from paredown_schemas.errors import ParedownError, UsageError
 from paredown_schemas.names import escape_name
 
 _RUNTIMES = ("docker", "podman")
-_PATIENCE = 120.0  # seconds: to stop may take what --stop-timeout says
 _LOGS_WITHIN = 5.0
 
 
@@ -91,19 +90,7 @@ class StartedContainer:
         self._ask("rm", "--force", "--volumes", container)
 
     def _ask(self, *arguments: str) -> str:
-        """Return what the engine says, nothing where it fails or does not answer."""
-        try:
-            result = subprocess.run(
-                [*self._engine, *arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_PATIENCE,
-            )
-        except subprocess.TimeoutExpired:
-            return ""
-        return result.stdout.strip()
+        return output_of([*self._engine, *arguments])
 
 
 def _run_position(launch: Launch, words: Sequence[str]) -> int:

@@ -23,6 +23,7 @@ from paredown_schemas.names import decode_name, encode_name
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_WORDS = 4096  # bytes
+_PATIENCE = 120.0  # seconds: to stop may take what --stop-timeout says
 # The agent's last line, what docker adds to each of its errors, and the id of a detached container.
 _SAYS_NOTHING = re.compile(r"Recorded .* Wrote |(Run|See) '.* --help'|[0-9a-f]{64}$")
 _libc = ctypes.CDLL(None)
@@ -122,6 +123,22 @@ def exit_status(process: subprocess.Popen[bytes]) -> int | None:
     """Return the status as a shell has it, 128 + N for signal N; None while it runs."""
     code = process.poll()
     return code if code is None or code >= 0 else 128 - code
+
+
+def output_of(command: Sequence[str]) -> str:
+    """Return what an engine's command printed; nothing where it failed or took too long."""
+    try:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 def last_line(log: Path, begin: int = 0) -> str:
