@@ -53,12 +53,26 @@ def _package(manager: str, name: str, version: str, **fields: Any) -> PackageDec
         (
             _package("rpm", "Curl", "2:7.76.1-29.el9", source="curl", architecture="x86_64"),
             Distribution("rhel", "9.4"),
-            "pkg:rpm/redhat/Curl@7.76.1-29.el9?arch=x86_64&distro=rhel-9.4&epoch=2",
+            (
+                "pkg:rpm/redhat/Curl@7.76.1-29.el9?arch=x86_64&distro=rhel-9.4&epoch=2"
+                "&upstream=curl-7.76.1-29.el9.src.rpm"
+            ),
+        ),
+        (
+            _package("rpm", "perl-Encode", "4:3.1-2", source="perl", source_version="4:5.3-1"),
+            Distribution("fedora", "40"),
+            (
+                "pkg:rpm/fedora/perl-Encode@3.1-2?arch=amd64&distro=fedora-40&epoch=4"
+                "&upstream=perl-5.3-1.src.rpm"
+            ),
         ),
         (
             _package("rpm", "kernel-5.14.0-1.el9", "5.14.0-1.el9", architecture="x86_64"),
             Distribution("almalinux", "9"),
-            "pkg:rpm/almalinux/kernel@5.14.0-1.el9?arch=x86_64&distro=almalinux-9",
+            (
+                "pkg:rpm/almalinux/kernel@5.14.0-1.el9?arch=x86_64&distro=almalinux-9"
+                "&upstream=kernel-5.14.0-1.el9.src.rpm"
+            ),
         ),
         (_package("python", "zope-interface", "6.0"), None, "pkg:pypi/zope-interface@6.0"),
         (_package("npm", "@angular/core", "12.3.1"), None, "pkg:npm/%40angular/core@12.3.1"),

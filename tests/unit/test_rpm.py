@@ -59,7 +59,7 @@ TOOL = package(
     },
     config=("/etc/tool.conf",),
     epoch=[3],
-    source="suite-1-2.src.rpm",
+    source="suite-4.1-2.src.rpm",
     requires=["libx.so.1()(64bit)", "/bin/other", "rpmlib(FileDigests)", "tool"],
     recommends=["meta", "(none if tool)"],
     provides=["tool"],
@@ -102,7 +102,7 @@ def test_packages(root: Path) -> None:
         "tool:x86_64",
     ]
     tool = packages["tool:x86_64"]
-    assert (tool.version, tool.source, tool.manager) == ("3:1-2", "suite", "rpm")
+    assert (tool.version, tool.source, tool.source_version) == ("3:1-2", "suite", "3:4.1-2")
     assert (packages["libx:x86_64"].version, packages["libx:x86_64"].source) == ("1-2", "libx")
     assert inventory.depends == {
         "tool:x86_64": (frozenset({"libx:x86_64"}), frozenset({"other:noarch"})),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paredown_minimizer.cves.formats import FORMATS, read_scan
 from paredown_minimizer.cves.reading import parse
-from paredown_minimizer.cves.scans import Found, Report, Subject
+from paredown_minimizer.cves.scans import Found, Report, Subject, subject
 from paredown_schemas.errors import DamagedInputError
 from scans import (
     anything_in,
@@ -272,3 +272,15 @@ def test_components_in_components_without_end() -> None:
     text = json.dumps({**CYCLONEDX, "components": [component]}).encode()
     with pytest.raises(DamagedInputError, match=r"\$\.components\[0\]\.components.*must be a text"):
         FORMATS[3].read(parse(text, "cannot read scan x"))
+
+
+@pytest.mark.parametrize(
+    ("purl", "source"),
+    [
+        ("pkg:rpm/redhat/libcurl@7-1?epoch=1&upstream=curl-7-1.src.rpm", "curl"),
+        ("pkg:rpm/redhat/vim-minimal@9-1?upstream=vim-9-1.nosrc.rpm", "vim"),
+        ("pkg:apk/alpine/libssl3@3-r0?upstream=openssl", "openssl"),
+    ],
+)
+def test_purls_tell_the_source_package(purl: str, source: str) -> None:
+    assert subject("", "", "", purl).source == source

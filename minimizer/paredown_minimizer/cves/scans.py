@@ -93,6 +93,11 @@ class Reader(Protocol):
         """Read it; raises DamagedInputError with the JSON path where it is malformed."""
 
 
+def _source(type_: str, upstream: str) -> str:
+    """Return the source package's name: NAME@VERSION, of rpm NAME-VERSION-RELEASE.src.rpm."""
+    return upstream.rsplit("-", 2)[0] if type_ == "rpm" else upstream.partition("@")[0]
+
+
 def subject(
     name: str,
     version: str,
@@ -112,7 +117,7 @@ def subject(
         type_ = url.type
         qualifiers = url.qualifiers if isinstance(url.qualifiers, dict) else {}
         architecture = qualifiers.get("arch", "")
-        source = source or qualifiers.get("upstream", "").partition("@")[0]
+        source = source or _source(type_, qualifiers.get("upstream", ""))
         if type_ in ("npm", "composer") and url.namespace:
             name = f"{url.namespace}/{url.name}"
         name = name or url.name

@@ -68,18 +68,21 @@ def _apk(package: PackageDecision, distribution: Distribution) -> PackageURL | N
 
 
 def _rpm(package: PackageDecision, distribution: Distribution) -> PackageURL | None:
-    """Without ``upstream``: it would be the source's file name, of which the plan has the name."""
+    """Return its name; ``upstream`` is the source's file name, which has no epoch."""
     epoch, _, version = package.version.rpartition(":")
     vendor = distribution.id.lower()
+    # Several versions beside each other are told apart by the name.
+    name = package.name.removesuffix(f"-{package.version}")
+    built = (package.source_version or package.version).rpartition(":")[2]
     return _purl(
         "rpm",
         _VENDORS.get(vendor, vendor),
-        # Several versions beside each other are told apart by the name.
-        package.name.removesuffix(f"-{package.version}"),
+        name,
         version,
         arch=package.architecture,
         distro=_distro(distribution),
         epoch=epoch,
+        upstream=f"{package.source or name}-{built}.src.rpm",
     )
 
 

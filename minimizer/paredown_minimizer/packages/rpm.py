@@ -120,12 +120,14 @@ def _keys(headers: Mapping[int, Header]) -> dict[int, str]:
 
 
 def _package(key: str, header: Header) -> Package:
+    source, source_version = header.source
     return Package(
         name=key.rpartition(":")[0],
         architecture=header.architecture,
         version=header.version,
         manager=Rpm.name,
-        source=header.source,
+        source=source,
+        source_version=source_version if source_version != header.version else None,
     )
 
 

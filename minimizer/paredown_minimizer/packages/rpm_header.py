@@ -60,11 +60,17 @@ class Header:
         return self.text(ARCH)
 
     @property
-    def source(self) -> str:
-        """Return the source package's name, the own name if none is noted."""
-        # NAME-VERSION-RELEASE.src.rpm; neither of the last two holds a hyphen
+    def source(self) -> tuple[str, str]:
+        """Return the source package's name and version; the own ones if none are noted.
+
+        The epoch is the own one, which rpmbuild takes from the source (copyTagsDuringParse).
+        """
+        # NAME-VERSION-RELEASE.src.rpm, or .nosrc.rpm; neither of the last two holds a hyphen
         name, *rest = self.text(SOURCERPM).rsplit("-", 2)
-        return name if len(rest) == 2 else self.name
+        if len(rest) != 2:
+            return self.name, self.version
+        epoch, colon, _ = self.version.rpartition(":")
+        return name, f"{epoch}{colon}{'-'.join(rest).removesuffix('.rpm').rpartition('.')[0]}"
 
     def text(self, tag: int) -> str:
         """Return the first string of ``tag``, empty where there is none."""
