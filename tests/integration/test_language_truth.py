@@ -79,13 +79,3 @@ def test_syft_lists_the_plan_s_packages_by_the_same_names(slimmed: tuple[Path, S
     for tree, expected in ((root, packages), (result.root, left)):
         purls = [package_purl(package, None) for package in expected]
         assert syft.scan(tree, "language").purls() == {purl and purl.to_string() for purl in purls}
-
-
-def test_syft_notices_what_was_taken_away_without_a_plan(
-    slimmed: tuple[Path, Slim], tmp_path: Path
-) -> None:
-    """It goes by the metadata: what has lost it is out of its sight."""
-    listed = syft.scan(slimmed[1].root, "language").purls()
-    make_tree(tmp_path, {**_distribution("used"), **_module("used")})
-    (tmp_path / SITE[1:] / "used-1.0.dist-info/METADATA").unlink()
-    assert syft.scan(tmp_path, "language").purls() == {"pkg:npm/%40a/used@1.0.0"} < listed
