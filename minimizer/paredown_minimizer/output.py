@@ -87,6 +87,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{ending}"
 
 
+def more(count: int) -> str:
+    """Return ``, and 12 more``, if there are any."""
+    return f", and {count:,} more" if count > 0 else ""
+
+
+def first_of(names: Sequence[str], shown: int) -> str:
+    """Return the first of ``names``, and how many more there are: ``a, b, and 12 more``."""
+    return ", ".join(names[:shown]) + more(len(names) - shown)
+
+
 def align(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
     """Return rows as lines with columns two spaces apart; columns in ``right`` end flush.
 

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from paredown_minimizer.gates import Result, run_gates
-from paredown_minimizer.output import align, json_text, plural, say, today, write_output
+from paredown_minimizer.output import (
+    align,
+    first_of,
+    json_text,
+    plural,
+    say,
+    today,
+    write_output,
+)
 from paredown_minimizer.policyfile import read_policy
 from paredown_schemas.cves import Cves, read_cves
 from paredown_schemas.errors import DamagedInputError, ExitCode, ParedownError
@@ -82,9 +90,7 @@ def _examples(result: Result) -> str:
     """What is too much, by name; not what is allowed."""
     if result.passed:
         return ""
-    names = [escape_name(name) for name in result.figure.examples]
-    more = [f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
-    return ", ".join([*names[:_SHOWN], *more])
+    return first_of([escape_name(name) for name in result.figure.examples], _SHOWN)
 
 
 def _document(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from paredown_minimizer.cves.matching import Packages, same_version
 from paredown_minimizer.cves.scans import Report
-from paredown_minimizer.output import plural
+from paredown_minimizer.output import first_of, plural
 from paredown_schemas.cves import Scan
 from paredown_schemas.plan import Plan
 
@@ -100,5 +100,4 @@ def _told(what: str | None) -> str:
 
 
 def _some(names: set[str]) -> str:
-    rest = [f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
-    return ", ".join([*sorted(names)[:_SHOWN], *rest])
+    return first_of(sorted(names), _SHOWN)

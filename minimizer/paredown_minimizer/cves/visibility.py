@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from paredown_minimizer.cves.matching import Packages, called
 from paredown_minimizer.cves.scans import SYSTEM, Report
 from paredown_minimizer.image.source import open_image
-from paredown_minimizer.output import plural
+from paredown_minimizer.output import first_of, plural
 from paredown_minimizer.packages.base import Package
 from paredown_minimizer.packages.registry import find_managers
 from paredown_schemas.cves import Scan, ScanFormat
@@ -96,6 +96,4 @@ def _what(package: PackageDecision | Package) -> tuple[str | None, ...]:
 
 def _told(keys: AbstractSet[str], what: str) -> Iterator[str]:
     if keys:
-        names = sorted(keys)
-        rest = [f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
-        yield f"{what} {plural(len(keys), 'package')}: {', '.join([*names[:_SHOWN], *rest])}"
+        yield f"{what} {plural(len(keys), 'package')}: {first_of(sorted(keys), _SHOWN)}"

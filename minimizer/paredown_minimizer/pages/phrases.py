@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from paredown_minimizer.output import plural
+from paredown_minimizer.output import first_of, more, plural
 from paredown_minimizer.pages import MARKS, Mark
 from paredown_minimizer.review import PackageReview, RiskReview
 from paredown_schemas.names import escape_name
@@ -76,13 +76,7 @@ def says(risk: RiskReview) -> str:
 
 def some(names: Sequence[str], shown: int) -> str:
     """Return the first of ``names``, escaped, and how many more there are."""
-    listed = ", ".join(escape_name(name) for name in names[:shown])
-    return listed + more(len(names) - shown)
-
-
-def more(count: int) -> str:
-    """Return ``, and 12 more``, if there are any."""
-    return f", and {count:,} more" if count > 0 else ""
+    return first_of([escape_name(name) for name in names], shown)
 
 
 def extent(decided: PackageDecision | UnownedGroup) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from paredown_minimizer.image.model import Image
-from paredown_minimizer.output import plural
+from paredown_minimizer.output import first_of, plural
 from paredown_minimizer.packages.registry import find_managers
 from paredown_minimizer.policy import Gate, Policy
 from paredown_schemas.cves import Cves, Finding
@@ -168,6 +168,4 @@ def _short(identity: str) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    all_names: Sequence[str] = list(names)
-    more = [f"and {len(all_names) - _SHOWN:,} more"] if len(all_names) > _SHOWN else []
-    return ", ".join([*map(escape_name, all_names[:_SHOWN]), *more])
+    return first_of(list(map(escape_name, names)), _SHOWN)

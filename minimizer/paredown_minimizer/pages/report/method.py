@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from paredown_minimizer import rebase
 from paredown_minimizer.material import Material
-from paredown_minimizer.output import plural
+from paredown_minimizer.output import more, plural
 from paredown_minimizer.pages import Column, Row, Section
-from paredown_minimizer.pages.phrases import more
 from paredown_minimizer.pages.policy import left_out
 from paredown_minimizer.pages.rebase import moved, new_packages
 from paredown_minimizer.pages.report.summary import when
